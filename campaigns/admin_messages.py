@@ -1,0 +1,247 @@
+"""Admin pages of messages: the form with its schedule, what is wrong with the content, and the way to the dashboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import NoReverseMatch, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from . import access, units
+from .admin_scope import InCampaign, ScopedAdmin, StackedInline, writable
+from .admin_typologies import ControlGroupForm
+from .duplicating import duplicate
+from .models import Brand, ControlGroup, Message, Schedule, Typology
+from .preview import PreviewPages, known_fields, problems, remember_untracked
+from .recurrence import Recurrence
+from .retelling import retold
+from .schedule_form import RecurrenceForm, ScheduleForm
+from .schedules import BadRecurrence
+from .test_profile_models import TestProfile
+from .tracking_models import TrackingOptions
+
+SHOWN = 10  # problems of the content shown after saving; the form lists them all
+
+
+class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What staff write. Line breaks in names and subject are refused: they would forge headers."""
+
+    class Meta:
+        model = Message
+        fields = [
+            "label", "description", "campaign", "brand", "audience", "subject", "sender_name", "sender_address",
+            "reply_to", "html", "text", "typology", "proof_prefix",
+            "hide_proof_number", "traps",
+        ]  # fmt: skip
+        widgets = {
+            "subject": forms.TextInput(attrs={"class": "vLargeTextField"}),
+            "html": forms.Textarea(
+                attrs={"rows": 18, "cols": 100, "class": "vLargeTextField code", "spellcheck": "false"}
+            ),
+            "text": forms.Textarea(attrs={"rows": 10, "cols": 100, "class": "vLargeTextField code"}),
+            "traps": forms.CheckboxSelectMultiple,
+        }
+
+
+class _InMessage(StackedInline):
+    """One at most; seen and changed by whoever sees or changes the message."""
+
+    max_num = 1
+
+    def has_view_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Whoever sees the message."""
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Whoever may change the message."""
+        return self.has_change_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Whoever may change the message."""
+        return obj is None or may_change(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Deleting it leaves the usual."""
+        return self.has_change_permission(request, obj)
+
+
+class ScheduleInline(_InMessage):
+    """No schedule means: once confirmed, with the usual validity."""
+
+    model = Schedule
+    form = ScheduleForm
+    verbose_name_plural = gettext_lazy("schedule")
+
+
+class RecurrenceInline(_InMessage):
+    """No recurrence means: once."""
+
+    model = Recurrence
+    form = RecurrenceForm
+    verbose_name_plural = gettext_lazy("recurrence")
+    classes = ["collapse"]
+
+
+class ControlGroupInline(_InMessage):
+    """No control group means: everybody gets it."""
+
+    model = ControlGroup
+    form = ControlGroupForm
+    verbose_name_plural = gettext_lazy("control group")
+    classes = ["collapse"]
+
+
+class TrackingInline(_InMessage):
+    """No row means: tracked, with the usual time."""
+
+    model = TrackingOptions
+    verbose_name_plural = gettext_lazy("tracking")
+    classes = ["collapse"]
+
+
+def may_change(request: HttpRequest, message: Message) -> bool:
+    """True if the user may edit it: the role, and no confirmed delivery that it must go on matching."""
+    return message.locked_at is None and access.may_prepare(request.user, message.campaign)
+
+
+def _occurrences(message: Message | None) -> list[tuple[str, str]]:
+    """When the message as it was saved would be sent, if it recurs."""
+    recurrence: Recurrence | None = getattr(message, "recurrence", None)
+    try:
+        return recurrence.occurrences(timezone.now()) if recurrence else []
+    except BadRecurrence:
+        return []
+
+
+@admin.register(Message)
+class MessageAdmin(PreviewPages, ScopedAdmin):
+    """Messages of the campaigns that the user may read; read-only once confirmed."""
+
+    form = MessageForm
+    inlines = [ScheduleInline, RecurrenceInline, ControlGroupInline, TrackingInline]
+    change_form_template = "admin/campaigns/message/change_form.html"
+    list_display = ["label", "campaign", "audience", "subject", "is_locked", "modified_at", "dashboard"]
+    list_filter = [InCampaign]
+    list_select_related = ["campaign", "audience"]
+    search_fields = ["label", "subject"]
+    show_full_result_count = False
+    view_on_site = False
+    fieldsets = [
+        (None, {"fields": ["label", "description", "campaign", "brand", "audience"]}),
+        (gettext_lazy("Sender"), {"fields": ["sender_name", "sender_address", "reply_to"], "classes": ["collapse"]}),
+        (gettext_lazy("Content"), {"fields": ["subject", "html", "text"]}),
+        (gettext_lazy("Proofs"), {"fields": ["proof_prefix", "hide_proof_number"], "classes": ["collapse"]}),
+        (gettext_lazy("Traps"), {"fields": ["traps"], "classes": ["collapse"]}),
+        (gettext_lazy("Typology"), {"fields": ["typology"]}),
+    ]
+
+    class Media:
+        css = {"all": ["campaigns/forms.css"]}
+
+    def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """By role and campaign, and not once confirmed."""
+        return super().has_change_permission(request, obj) and (obj is None or may_change(request, obj))
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Campaigns in which the user may write alone; the default brand and typology are chosen already."""
+        if db_field.name == "campaign":
+            kwargs["queryset"] = writable(request)
+        if db_field.name == "brand":
+            kwargs["initial"] = Brand.objects.filter(is_default=True).first
+        if db_field.name == "typology":
+            kwargs["initial"] = Typology.objects.filter(is_default=True).first
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Of test profiles those that the user's unit reads."""
+        kwargs["queryset"] = TestProfile.objects.filter(units.readable(request.user))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Beside the choices: add and view. Deleting a campaign from here would be a slip of the hand."""
+        formfield = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for icon in ("can_delete_related", "can_change_related"):
+            if formfield is not None and hasattr(formfield.widget, icon):
+                setattr(formfield.widget, icon, False)
+        return formfield
+
+    def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
+        """Save under the message's lock: a confirmation that came meanwhile wins."""
+        if not change:
+            obj.created_by = request.user  # type: ignore[assignment]
+        elif Message.objects.select_for_update().get(pk=obj.pk).locked_at:
+            raise PermissionDenied("This message was confirmed meanwhile; its content is final.")
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Then tell what would stop the preparation; the form that comes after "continue" lists it anyway."""
+        super().save_related(request, form, formsets, change)
+        for one in (each for formset in formsets for each in formset.forms):
+            for note in getattr(one, "notes", ()):
+                self.message_user(request, note, messages.WARNING)
+        remember_untracked(form.instance)
+        if "_continue" not in request.POST:
+            for problem in problems(form.instance)[:SHOWN]:
+                self.message_user(request, retold(problem.sentence), messages.WARNING)
+
+    def response_add(self, request: HttpRequest, obj: Message, post_url_continue: str | None = None) -> HttpResponse:
+        """On to the dashboard if that button was pressed."""
+        return self._open(request, obj) or super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Message) -> HttpResponse:
+        """On to the dashboard if that button was pressed."""
+        return self._open(request, obj) or super().response_change(request, obj)
+
+    def _open(self, request: HttpRequest, message: Message) -> HttpResponse | None:
+        if "_open" not in request.POST:
+            return None
+        # The method is kept (307): opening makes the delivery if there is none, and only a POST may do that.
+        return redirect("delivery-open", message.pk, preserve_request=True)
+
+    def get_urls(self) -> list[Any]:
+        """With the address that duplicates."""
+        view = self.admin_site.admin_view(self.duplicate_view)
+        return [path("<int:pk>/duplicate/", view, name="campaigns_message_duplicate"), *super().get_urls()]
+
+    def duplicate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST alone: make the copy and open its form."""
+        message = self._readable(request, pk)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        copy = duplicate(message, request.user)
+        self.log_addition(request, copy, f"Copied from “{message}”.")
+        self.message_user(request, _("This is the copy. It has no schedule: it leaves once confirmed."))
+        return redirect(copy)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """With the fields that a message may quote and what is wrong with the content."""
+        message: Message | None = kwargs.get("obj")
+        context["field_names"] = known_fields()
+        context["occurrences"] = _occurrences(message)
+        found = problems(message) if message and request.method == "GET" else []
+        context["problems"] = [(problem.severity, retold(problem.sentence)) for problem in found]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("confirmed"), boolean=True)
+    def is_locked(self, message: Message) -> bool:
+        """True once confirmed."""
+        return message.locked_at is not None
+
+    @admin.display(description=gettext_lazy("dashboard"))
+    def dashboard(self, message: Message) -> str:
+        """The link to the message's delivery."""
+        try:
+            url = reverse("delivery-open", args=[message.pk])
+        except NoReverseMatch:
+            return ""
+        return format_html(
+            '<a href="{}" aria-label="{}">{}</a>', url, _("Dashboard of %s") % message.label, _("Dashboard")
+        )

@@ -1,0 +1,29 @@
+"""The seal: a digest for each thing that recipients will see, or that decides who gets it and when.
+
+Pure. Preparation stores the seal of what it prepared; confirming compares it with the seal of what stands now, and
+names the parts that differ (house: confirming is sealed; domain.md §4.6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+Seal = dict[str, str]
+
+
+def seal(parts: Mapping[str, object]) -> Seal:
+    """Digest each part. In: {part: JSON-like value, dates and numbers included}. Out: {part: 32 hex digits}."""
+    return {name: _digest(value) for name, value in parts.items()}
+
+
+def changed_parts(sealed: Seal, now: Seal) -> list[str]:
+    """The parts that differ, in the order of `now`; a part that only one side knows differs."""
+    names = [*now, *(name for name in sealed if name not in now)]
+    return [name for name in names if sealed.get(name) != now.get(name)]
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,251 @@
+"""The links of a message: found once, numbered, and replaced by slots that each recipient's addresses fill.
+
+Design of tracking: the address that a recipient gets holds his token and the link's number, nothing else. Where the
+link leads stays with the message: for a constant URL that is the URL, for one with Liquid in it the URL is made from
+the profile again when he clicks (`destination`). So no destination travels in a mail, none can be forged, and a
+redirect can only lead where the staff's content says.
+
+Numbers count the tracked links: first those of the HTML, then those of the text, each from top to bottom.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from liquid import BoundTemplate
+
+from .liquid import MASKED_TAG, PLAIN, Draft, parse, read
+from .markup import Attribute, Edit, Element, Page
+from .personalisation import BUILTINS, MIRROR, OPTOUT, bind
+from .problems import Problem, RenderError
+from .said import said as _
+from .segments import Fields
+
+Kind = Literal["tracked", "mirror", "optout", "never"]
+
+PIXEL = "_pixel"
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
+_TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
+_BARE_AMPERSAND = re.compile(r"&(?!amp;|#\d+;|#x[0-9a-fA-F]+;)")
+_LIQUID = re.compile(r"\{\{|\{%")
+_SAFE_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to the web. `url` may hold Liquid; `start` and `end` are where it stands in its part's source.
+
+    `index` is the number of a tracked link; links of other kinds have -1. Label: `data-label`, else the text inside;
+    category: `data-category`. `asked`: the HTML itself says that it is never to be tracked.
+    """
+
+    where: str
+    line: int
+    start: int
+    end: int
+    url: str
+    label: str
+    kind: Kind
+    index: int = -1
+    category: str = ""
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """How a message is tracked: at all, with the pixel before or behind the content, and without which URLs."""
+
+    active: bool = True
+    pixel_at_top: bool = False
+    never: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, frozen: Mapping[str, Any]) -> Self:
+        """As a delivery has frozen it (tracking_options.py); the usual from nothing."""
+        never = frozenset(frozen.get("never", ()))
+        return cls(frozen.get("active", True), frozen.get("pixel_at_top", False), never)
+
+    def settle(self, links: list[Link]) -> list[Link]:
+        """The links with those untracked that this leaves out, and wherever else a URL stands that the HTML marks."""
+        never = self.never | {link.url for link in links if link.asked}
+        return [
+            replace(link, kind="never") if link.kind == "tracked" and (not self.active or link.url in never) else link
+            for link in links
+        ]
+
+
+def slot_name(index: int) -> str:
+    """The name under which a template asks for link number `index`; no field can have it."""
+    return f"_link_{index}"
+
+
+def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Link], list[Problem]]:
+    """The links of the HTML, unnumbered, and what is wrong with them. Anchors, mailto: and the like are left out."""
+    links: list[Link] = []
+    problems: list[Problem] = []
+    for element in page.elements:
+        if element.name not in ("a", "area") or not element.value("href").strip():
+            continue
+        url = draft.unmask(element.value("href").strip())
+        if not _WEB.match(url) and not _LIQUID.match(url):
+            problems += _astray(draft, element, url)
+            continue
+        asked = element.value("data-track").strip().lower() == "never"
+        href, category = element.attributes["href"], draft.unmask(element.value("data-category").strip())[:64]
+        link = Link(
+            draft.where, draft.line(href.start), href.start, href.end, url, _label(draft, element),
+            "never" if asked else _kind(url), category=category, asked=asked,
+        )  # fmt: skip
+        checked, found = _checked(link, names)
+        links.append(checked)
+        problems += [*found, *_ampersands(draft, link, href)]
+    return links, problems
+
+
+def text_links(
+    draft: Draft, names: frozenset[str], labels: dict[str, tuple[str, str]]
+) -> tuple[list[Link], list[Problem]]:
+    """The URLs in the text, and its mirror and opt-out links. `labels`: {url: (label, category)} of the HTML's."""
+    links: list[Link] = []
+    problems: list[Problem] = []
+    for start, end in link_places(draft):
+        url = draft.source[start:end]
+        label, category = labels.get(url, (url, ""))
+        link = Link(draft.where, draft.line(start), start, end, url, label or url, _kind(url), category=category)
+        checked, found = _checked(link, names)
+        links.append(checked)
+        problems += found
+        if "&amp;" in url:
+            message = _("%(url)s is written for HTML; in a text write & instead of &amp;", url=url)
+            problems.append(Problem(draft.where, link.line, message, "warning", "url-ampersand"))
+    return links, problems
+
+
+def link_places(draft: Draft) -> list[tuple[int, int]]:
+    """Where the web addresses of a text stand: URLs, without the punctuation after them, and `{{ mirror_url }}` …"""
+    urls = list(_urls(draft.masked))
+    bare = [
+        (span.start, span.end)
+        for span in draft.spans
+        if not span.name and not _inside(span.start, urls) and _kind(draft.liquid(span)) != "tracked"
+    ]
+    return sorted([*urls, *bare])
+
+
+def _inside(position: int, places: list[tuple[int, int]]) -> bool:
+    before = bisect_right(places, (position, position)) - 1
+    return before >= 0 and position < places[before][1]
+
+
+def _urls(masked: str) -> Iterator[tuple[int, int]]:
+    for match in _TEXT_URL.finditer(masked):
+        url = match.group().rstrip(".,;:!?'*_")
+        while url.endswith(")") and url.count(")") > url.count("("):
+            url = url[:-1].rstrip(".,;:!?'*_")
+        yield match.start(), match.start() + len(url)
+
+
+def _kind(url: str) -> Kind:
+    liquid = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", url, re.DOTALL)
+    words = {word for piece in liquid for word in re.findall(r"[\w-]+", piece)}
+    builtins = {BUILTINS[word] for word in words if word in BUILTINS}
+    return "optout" if OPTOUT in builtins else "mirror" if MIRROR in builtins else "tracked"
+
+
+def _label(draft: Draft, element: Element) -> str:
+    text = element.value("data-label") or "".join(element.inner) or element.value("title") or element.value("alt")
+    return draft.unmask(" ".join(text.split()))
+
+
+def _checked(link: Link, names: frozenset[str]) -> tuple[Link, list[Problem]]:
+    """A tracked URL must be makeable from the profile alone, or it cannot be tracked."""
+    if link.kind == "tracked" and isinstance(template := _url_template(link.url, names), Problem):
+        message = _(
+            "the link %(url)s is not tracked: outside of its place in the message, %(message)s",
+            url=link.url,
+            message=template.message,
+        )
+        problem = Problem(link.where, link.line, message, "warning", "link-untracked")
+        return replace(link, kind="never"), [problem]
+    return link, []
+
+
+def _astray(draft: Draft, element: Element, url: str) -> Iterator[Problem]:
+    if not _ELSEWHERE.match(url) and not url.lower().startswith("javascript:"):
+        message = _("the link %(url)s leads nowhere: an e-mail has no site of its own; write https://…", url=url)
+        yield Problem(draft.where, draft.line(element.start), message, "warning", "url-relative")
+
+
+def _ampersands(draft: Draft, link: Link, href: Attribute) -> Iterator[Problem]:
+    escaped = _BARE_AMPERSAND.sub("&amp;", href.raw)
+    if escaped == href.raw:
+        return
+    if html.unescape(escaped) == href.value:
+        message = _("write &amp; instead of & in %(url)s", url=link.url)
+    else:
+        message = _(
+            "an & in the link starts an HTML entity, which makes it %(url)s; write &amp; instead of &", url=link.url
+        )
+    yield Problem(link.where, link.line, message, "warning", "url-ampersand")
+
+
+def number(links: list[Link]) -> tuple[Link, ...]:
+    """The links with the tracked ones numbered from 0."""
+    tracked = iter(range(len(links)))
+    return tuple(replace(link, index=next(tracked)) if link.kind == "tracked" else link for link in links)
+
+
+def link_edits(links: tuple[Link, ...], where: str) -> list[Edit]:
+    """Edits that put slots in the place of one part's tracked links."""
+    quote_mark = '"' if where == "HTML" else ""
+    return [
+        (link.start, link.end, f"{quote_mark}{{{{ {slot_name(link.index)} }}}}{quote_mark}")
+        for link in links
+        if link.where == where and link.kind == "tracked"
+    ]
+
+
+def pixel_edit(page: Page, tracking: Tracking) -> list[Edit]:
+    """The edit that puts the pixel's slot behind `<body>` or before `</body>`; none without tracking."""
+    at = page.body_start if tracking.pixel_at_top else page.body_end
+    return [(at, at, f"{{{{ {PIXEL} }}}}")] if tracking.active else []
+
+
+# --- where a link leads --------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _url_template(url: str, names: frozenset[str]) -> BoundTemplate | Problem:
+    draft, problems = read("URL", url)
+    template = problems[0] if problems else parse(draft, PLAIN)
+    if isinstance(template, Problem):
+        return template
+    _bound, problems = bind(template, "URL", names)
+    return problems[0] if problems else template
+
+
+def destination(url: str, fields: Fields) -> str:
+    """Where a link leads for one recipient. In: a Link's `url`, and his fields. Out: an absolute web address.
+
+    Raises RenderError if the Liquid in it fails or if what it makes is no web address (a field may hold anything).
+    """
+    if not _LIQUID.search(url):
+        return url
+    template = _url_template(url, frozenset(fields))
+    if isinstance(template, Problem):
+        raise RenderError("URL", template.message)
+    try:
+        made = template.render({name: value or "" for name, value in fields.items()}).strip()
+    except Exception as error:
+        raise RenderError("URL", str(error)) from error
+    if not _WEB.match(made):
+        raise RenderError("URL", "it does not start with http:// or https://")
+    return quote(made, safe=_SAFE_IN_URL, errors="replace")

@@ -1,0 +1,141 @@
+"""A second factor for whoever wants one, or must have one to start deliveries (TOTP_TO_START): an authenticator app.
+
+A code serves once. Ten recovery codes serve once each, for a lost phone; only their digests are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from typing import Any
+
+import segno
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from . import audit, totp
+from .login_models import SecondFactor
+
+CODES = 10
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
+
+
+def of(user: Any) -> SecondFactor | None:
+    """The factor that the user must show, None if he has none in use."""
+    return SecondFactor.objects.filter(user_id=user.pk, confirmed_at__isnull=False).first()
+
+
+def anybody() -> bool:
+    """True if somebody has one: then the log-in page asks."""
+    return SecondFactor.objects.filter(confirmed_at__isnull=False).exists()
+
+
+def require_to_start(user: Any) -> None:
+    """Raise PermissionDenied, with words for the person, if starting deliveries needs a factor and he has none."""
+    if settings.TOTP_TO_START and of(user) is None:
+        raise PermissionDenied(_("Starting deliveries needs a second factor here. The link to set yours up is above."))
+
+
+def secret(factor: SecondFactor) -> bytes:
+    """Its 20 bytes. A database alone does not give them away."""
+    key = hashlib.sha256(b"totp:" + settings.SECRET_KEY.encode()).digest()
+    return hmac.new(key, factor.salt.encode(), "sha256").digest()[:20]
+
+
+def pending(user: Any) -> SecondFactor | None:
+    """The factor that the user has begun to set up."""
+    return SecondFactor.objects.filter(user_id=user.pk, confirmed_at=None).first()
+
+
+def begin(user: Any) -> SecondFactor:
+    """Begin to set one up; the same until it is confirmed."""
+    factor, _made = SecondFactor.objects.get_or_create(user=user, defaults={"salt": secrets.token_urlsafe(32)})
+    return factor
+
+
+def app_address(factor: SecondFactor) -> str:
+    """What an app opens or reads."""
+    return totp.address(secret(factor), _("Deliveries back office"), factor.user.get_username())
+
+
+def picture(factor: SecondFactor) -> SafeString:
+    """The address as a QR code (ISO/IEC 18004) that an app's camera reads: SVG for a page, without style or script.
+    It is black on white in either theme, with the quiet zone that readers need."""
+    code = segno.make_qr(app_address(factor))
+    return mark_safe(code.svg_inline(scale=4, dark="#000", light="#fff", lineclass=None, svgclass=None))  # noqa: S308
+
+
+def confirm(user: Any, code: str) -> list[str] | None:
+    """Take the factor into use. Out: the recovery codes, shown this once; None if the code is wrong."""
+    with transaction.atomic():
+        factor = SecondFactor.objects.select_for_update().filter(user=user, confirmed_at=None).first()
+        if factor is None or not _is_code(factor, code):
+            return None
+        factor.confirmed_at = timezone.now()
+        codes = _new_codes(factor)
+        audit.record("totp.added", by=user, subject=user)
+    return codes
+
+
+def renew_codes(user: Any) -> list[str]:
+    """New recovery codes instead of those that are left."""
+    with transaction.atomic():
+        factor = SecondFactor.objects.select_for_update().get(user=user, confirmed_at__isnull=False)
+        codes = _new_codes(factor)
+        audit.record("totp.codes_renewed", by=user, subject=user)
+    return codes
+
+
+def remove(user: Any, by: Any = None) -> bool:
+    """Take it out of use. Out: False if there was none."""
+    with transaction.atomic():
+        gone, _each = SecondFactor.objects.filter(user=user).delete()
+        if gone:
+            audit.record("totp.removed", by=by, subject=user)
+    return bool(gone)
+
+
+def accepts(user: Any, code: str) -> bool:
+    """True if the code is the app's, or a recovery code that is left; each serves once."""
+    with transaction.atomic():
+        factor = SecondFactor.objects.select_for_update().filter(user=user, confirmed_at__isnull=False).first()
+        return factor is not None and (_is_code(factor, code) or _is_recovery(factor, code))
+
+
+def _is_code(factor: SecondFactor, code: str) -> bool:
+    step = totp.step_of(secret(factor), code.replace(" ", ""), time.time(), factor.last_step)
+    if step is None:
+        return False
+    factor.last_step = step
+    factor.save(update_fields=["last_step"])
+    return True
+
+
+def _is_recovery(factor: SecondFactor, code: str) -> bool:
+    digest = _digest(code)
+    left = [kept for kept in factor.recovery if not hmac.compare_digest(kept, digest)]
+    if len(left) == len(factor.recovery):
+        return False
+    factor.recovery = left
+    factor.save(update_fields=["recovery"])
+    audit.record("totp.recovery_used", by=factor.user, subject=factor.user, left=len(left))
+    return True
+
+
+def _new_codes(factor: SecondFactor) -> list[str]:
+    letters = ["".join(secrets.choice(_ALPHABET) for _letter in range(10)) for _code in range(CODES)]
+    codes = [f"{word[:5]}-{word[5:]}" for word in letters]
+    factor.recovery = [_digest(code) for code in codes]
+    factor.save()
+    return codes
+
+
+def _digest(code: str) -> str:
+    """Ten letters of chance need no slow hash."""
+    return hashlib.sha256(code.strip().lower().replace(" ", "").encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,45 @@
+"""How a message is tracked, as its delivery freezes it: for the compiler, for whoever follows links, for the seal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .links import Tracking
+from .models import Message
+from .tracking_models import NeverTracked, TrackingOptions
+
+
+def _options(message: Message) -> TrackingOptions:
+    return getattr(message, "tracking", None) or TrackingOptions(message=message)
+
+
+def sealed(message: Message) -> list[object]:
+    """What decides how links behave; a message without options says the same as one with the usual ones."""
+    options = _options(message)
+    return [options.active, options.pixel_at_top, options.days, options.fallback_url]
+
+
+def frozen(message: Message) -> dict[str, Any]:
+    """For Delivery.content: active, pixel_at_top, never (URLs of this content), days (None: the usual), fallback."""
+    options = _options(message)
+    return {
+        "active": options.active, "pixel_at_top": options.pixel_at_top, "never": sorted(remembered(message)),
+        "days": options.days, "fallback": options.fallback_url,
+    }  # fmt: skip
+
+
+def remembered(message: Message) -> set[str]:
+    """The URLs that are never tracked and stand in this message."""
+    known = NeverTracked.objects.values_list("url", flat=True)
+    written = f"{message.html}\n{message.text}".replace("&amp;", "&")
+    return {url for url in known if url in written}
+
+
+def of_message(message: Message) -> Tracking:
+    """For compiling the message as it stands."""
+    return Tracking.of(frozen(message))
+
+
+def remember(urls: set[str]) -> None:
+    """Keep URLs that were marked as never to be tracked."""
+    NeverTracked.objects.bulk_create((NeverTracked(url=url) for url in sorted(urls)), ignore_conflicts=True)

@@ -1,0 +1,49 @@
+"""How the log is written: a line of text, or (LOG_FORMAT=json) a line of JSON; in neither does an e-mail address stand.
+
+Whatever a mail server, a library or an exception says may quote an address: it is taken out of the finished text, the
+traceback's too, so that no line of the program has to remember it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+
+# Anything that could be an address, rather more than less: Message-IDs, too, whose left side is a recipient's token.
+_LOCAL = r"(?:\"[^\"\n]{1,64}\"|[^\s<>()\[\]\",;:@\\]{1,200})"
+_DOMAIN = r"(?:\[[^\]\s]{1,60}\]|[^\s<>()\[\]\"',;:@|{}/\\]{1,255})"
+_ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
+HIDDEN = "(address)"
+
+
+def without_addresses(text: str) -> str:
+    """The text with every e-mail address hidden."""
+    return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
+
+
+class Line(logging.Formatter):
+    """Text for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, its traceback below it."""
+        ids = "".join(f" {name}={value}" for name, value in getattr(record, "about", {}).items())
+        line = super().format(record)
+        return without_addresses(line.replace(f" {record.name}:", f" {record.name}{ids}:", 1) if ids else line)
+
+
+class Json(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, delivery, batch, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        told = {
+            "time": at, "level": record.levelname, "logger": record.name,
+            "message": without_addresses(record.getMessage()), **getattr(record, "about", {}),
+            "process": record.process,
+        }  # fmt: skip
+        if record.exc_info:
+            told["exception"] = without_addresses(self.formatException(record.exc_info))
+        return json.dumps(told, ensure_ascii=False, default=str)

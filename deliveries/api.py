@@ -1,0 +1,232 @@
+"""The API over deliveries: the same commands as the admin's, and everything that they left in the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import access
+from campaigns.api_common import CampaignRights, Conflict, InUtc, KeyPagination, ReadableKey, Selectable
+from campaigns.api_problems import MEDIA_TYPE, ProblemSerializer
+from campaigns.idempotency import Idempotent
+from campaigns.models import Message
+
+from . import api_proofs, commands, completing, deleting, duplicating, executions, holding, sealing
+from .api_filters import DeliveryFilter
+from .api_logs import DeliveryLogs
+from .api_proofs import DeliveryProofs, arguments
+from .counters import counters_of
+from .kpis import Figure, kpis, possible_delivered
+from .logical import LOGICAL, Logical
+from .models import Delivery
+from .sealing import changed_since_prepared
+from .settling import settle_in_doubt
+from .states import State
+
+Command = Callable[..., Any]
+# By name, as programs send it: each takes the delivery and the user. Rooms above add theirs (reporting: computeStats).
+COMMANDS: dict[str, Command] = {
+    "prepare": commands.prepare,
+    "stopPreparation": commands.stop_preparation,
+    "confirm": commands.confirm,
+    "undo": commands.undo_confirmation,
+    "startSeries": executions.start_series,
+    "stopSeries": executions.stop_series,
+    "pause": commands.pause,
+    "resume": commands.resume,
+    "stop": commands.stop,
+    "releaseWaves": holding.release_waves,
+    "sendProof": api_proofs.send_proof,
+    "approve": api_proofs.approve,
+    "refuse": api_proofs.refuse,
+    "completeMissing": completing.complete_missing,
+    "resendInDoubt": lambda delivery, by: settle_in_doubt(delivery, by, decision="resend"),
+    "markInDoubtSent": lambda delivery, by: settle_in_doubt(delivery, by, decision="sent"),
+}
+
+
+_FIGURES = ("to_deliver", "sent", "delivered", "bounces", "opens", "clicks")
+
+
+class SealBroken(APIException):
+    """412: If-Match names another fingerprint than the delivery's."""
+
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_detail = "The delivery is not the one that you looked at: its fingerprint differs. Read it again."
+    default_code = "fingerprint_differs"
+
+
+class FigureSerializer(serializers.Serializer[Figure]):
+    """A count, its denominator and the unrounded ratio."""
+
+    count = serializers.IntegerField()
+    of = serializers.IntegerField()
+    ratio = serializers.FloatField()
+
+
+class KpisSerializer(InUtc):
+    """The Deployment figures, and the counters that they are made of."""
+
+    to_deliver = serializers.IntegerField()
+    sent = FigureSerializer()
+    delivered = FigureSerializer()
+    bounces = FigureSerializer()
+    opens = FigureSerializer()
+    clicks = FigureSerializer()
+    counters = serializers.DictField(child=serializers.IntegerField())
+    balances = serializers.BooleanField()
+    possible_delivered = serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2)
+    stats_at = serializers.DateTimeField(allow_null=True)
+
+
+class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
+    """A delivery. `fingerprint` is its seal, for If-Match at confirm; `changed` what differs from what was prepared."""
+
+    code = serializers.CharField(read_only=True)
+    message = ReadableKey(queryset=Message.objects.all())
+    state = serializers.SerializerMethodField()
+    logical_status = serializers.SerializerMethodField()
+    state_code = serializers.IntegerField(source="state", read_only=True)
+    fingerprint = serializers.SerializerMethodField()
+    changed = serializers.SerializerMethodField()
+    proof_of = serializers.IntegerField(source="proof.delivery_id", default=None, read_only=True, allow_null=True)
+
+    class Meta:
+        model = Delivery
+        fields = [
+            "id", "code", "label", "message", "campaign", "state", "state_code", "logical_status", "progress",
+            "targeted", "excluded",
+            "to_deliver", "feedback_service", "fingerprint", "changed", "hindrance", "created_at", "prepared_at",
+            "confirmed_at", "contact_date", "started_at", "finished_at", "validity_end", "undo_until",
+            "first_due_at", "last_due_at", "parent", "slot", "period", "expires_at", "proof_of",
+        ]  # fmt: skip
+        read_only_fields = [name for name in fields if name != "message"]
+
+    def get_state(self, delivery: Delivery) -> str:
+        """The state as a stable word, such as in_progress."""
+        return State(delivery.state).name.lower()
+
+    @extend_schema_field(serializers.ChoiceField(choices=Logical.choices))
+    def get_logical_status(self, delivery: Delivery) -> str:
+        """One of five words for all states."""
+        return LOGICAL[State(delivery.state)].value
+
+    def get_fingerprint(self, delivery: Delivery) -> str:
+        """The seal of what was prepared; empty before."""
+        return fingerprint(delivery)
+
+    def get_changed(self, delivery: Delivery) -> list[str]:
+        """The parts that changed since the preparation; any of them makes confirm refuse."""
+        return changed_since_prepared(delivery) if delivery.state == State.READY else []
+
+
+class CommandSerializer(serializers.Serializer[Any]):
+    """The name of a command."""
+
+    method = serializers.ChoiceField(choices=[])
+
+    def get_fields(self) -> dict[str, Any]:
+        """With the names that are known by now."""
+        return {"method": serializers.ChoiceField(choices=list(COMMANDS))}
+
+
+def fingerprint(delivery: Delivery) -> str:
+    """The seal as one word for If-Match; empty if nothing was prepared."""
+    return "-".join(delivery.fingerprint[part][:8] for part in sorted(delivery.fingerprint))
+
+
+SEAL_BROKEN = OpenApiResponse(ProblemSerializer, description="If-Match names another fingerprint.")
+
+
+class DeliveryViewSet(
+    Idempotent, DeliveryLogs, DeliveryProofs, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin,
+    viewsets.GenericViewSet[Delivery],
+):  # fmt: skip
+    """Deliveries of the campaigns that the user may read."""
+
+    serializer_class = DeliverySerializer
+    pagination_class = KeyPagination
+    permission_classes = [CampaignRights]
+    filterset_class = DeliveryFilter
+    ordering_fields = ("id", "created_at")
+    queryset = Delivery.objects.none()
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        """Of readable campaigns, with what the seal reads. Those that carry proofs are there for whoever asks for them
+        (withFCP, domain.md §10.5) to read."""
+        asked = self.request.query_params.get("with_proofs", "").lower() == "true"
+        rows = Delivery.everything.all() if asked and self.request.method in SAFE_METHODS else Delivery.objects.all()
+        readable = access.readable_campaigns(self.request.user)
+        rows = rows.filter(campaign__in=readable).select_related("campaign", "proof", *sealing.READ)
+        return rows.prefetch_related(*sealing.READ_LISTS)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The delivery of a message that is not confirmed yet: made if there is none."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        message: Message = serializer.validated_data["message"]
+        delivery = _carry_out(commands.create_delivery, message, request.user)
+        return Response(self.get_serializer(delivery).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(responses={204: OpenApiResponse(description="It is gone."), (409, MEDIA_TYPE): ProblemSerializer})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Delete a delivery of which nothing has left; its message stays."""
+        _carry_out(deleting.delete, self.get_object(), request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses={201: DeliverySerializer})
+    @action(detail=True, methods=["post"], permission_classes=[IsAuthenticated])
+    def duplicate(self, request: Request, pk: str) -> Response:
+        """A copy of the message with a delivery of its own, without the schedule: it leaves once confirmed."""
+        copy = _carry_out(duplicating.duplicate, self.get_object(), request.user)
+        return Response(self.get_serializer(copy).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        request=CommandSerializer,
+        responses={200: DeliverySerializer, (412, MEDIA_TYPE): SEAL_BROKEN},
+        parameters=[OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The fingerprint seen.")],
+    )
+    @action(detail=True, methods=["post"], permission_classes=[IsAuthenticated], url_path="commands")
+    def carry_out(self, request: Request, pk: str) -> Response:
+        """Carry out a command, as the admin's buttons do; each asks for its own role."""
+        delivery = self.get_object()
+        asked = CommandSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        seen = request.headers.get("If-Match", "").strip('"')
+        if seen and seen != fingerprint(delivery):
+            raise SealBroken
+        method = asked.validated_data["method"]
+        _carry_out(COMMANDS[method], delivery, request.user, **arguments(method, request.data))
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(responses=KpisSerializer)
+    @action(detail=True)
+    def kpis(self, request: Request, pk: str) -> Response:
+        """The figures of the Deployment block, exact."""
+        delivery = self.get_object()
+        sums = counters_of([delivery])[delivery.pk]
+        figures = kpis(sums, feedback_service=delivery.feedback_service)
+        shown = KpisSerializer({
+            **{name: getattr(figures, name) for name in _FIGURES},
+            "counters": {name: getattr(sums, name) for name in sums.__slots__},
+            "balances": sums.balances,
+            "possible_delivered": possible_delivered(sums, feedback_service=delivery.feedback_service),
+            "stats_at": delivery.stats_at,
+        })  # fmt: skip
+        return Response(shown.data)
+
+
+def _carry_out(command: Command, *subjects: Any, **given: Any) -> Any:
+    try:
+        return command(*subjects, **given)
+    except commands.Refused as refusal:
+        raise Conflict(refusal.message, code=refusal.code) from refusal

@@ -1,0 +1,160 @@
+"""From a claimed row to an envelope and the bytes of its message; compiled once a delivery and process.
+
+Message-ID, return path and links carry the token of the sending log, so every attempt of one recipient has the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Any
+
+from django.conf import settings
+from django.urls import NoReverseMatch, reverse
+
+from campaigns import profile_texts
+from campaigns.content import Compiled, compile_content
+from campaigns.links import Tracking
+from campaigns.models import Profile
+from campaigns.segments import Fields
+
+from . import tokens, traps
+from .batches import Claimed
+from .mime import ascii_address, ascii_domain, compile_mime
+from .models import Delivery
+from .smtp import DsnRequest, Envelope
+
+KEPT = 4  # deliveries compiled at once in one process
+_ALWAYS = ("first_name", "last_name", "email_format")  # of the To header, and whether HTML is wanted
+_SAMPLE = 987_654_321  # a link number that no address contains otherwise
+
+
+class Addresses:
+    """The addresses of the web pages that a recipient's links lead to, with a hole for the token.
+
+    A page that does not exist (yet) has no address: then links lead where the content says.
+    """
+
+    def __init__(self) -> None:
+        token = tokens.sign(0)
+        self.click = self._around(token, "tracking-click", token, _SAMPLE)
+        self.open = self._around(token, "tracking-open", token)
+        self.mirror = self._around(token, "tracking-mirror", token)
+        self.optout = self._around(token, "tracking-optout", token)
+
+    def _around(self, token: str, name: str, *args: Any) -> tuple[str, str] | None:
+        try:
+            before, _, after = f"{settings.PUBLIC_URL}{reverse(name, args=args)}".partition(token)
+        except NoReverseMatch:
+            return None
+        return before, after.replace("%", "%%").replace(str(_SAMPLE), "%d")
+
+
+class RecipientUrls:
+    """One recipient's addresses (campaigns.segments.Urls)."""
+
+    __slots__ = ("addresses", "compiled", "fields", "token")
+
+    def __init__(self, addresses: Addresses, compiled: Compiled, fields: Fields, token: str) -> None:
+        self.addresses, self.compiled, self.fields, self.token = addresses, compiled, fields, token
+
+    def _at(self, around: tuple[str, str] | None) -> str:
+        return f"{around[0]}{self.token}{around[1]}" if around else ""
+
+    @property
+    def optout_url(self) -> str:
+        """The opt-out page; '' without one."""
+        return self._at(self.addresses.optout)
+
+    @property
+    def mirror_url(self) -> str:
+        """The mirror page; '' without one."""
+        return self._at(self.addresses.mirror)
+
+    @property
+    def pixel_url(self) -> str:
+        """The image that tells of an opening; '' without one."""
+        return self._at(self.addresses.open)
+
+    def link(self, index: int) -> str:
+        """The tracked address of link `index`, or its destination."""
+        around = self.addresses.click
+        if around is None:
+            return self.compiled.destination(index, self.fields)
+        return f"{around[0]}{self.token}{around[1] % index}"
+
+
+class Mailing:
+    """A delivery's frozen content, compiled. Raises ContentError or BadAddress if it cannot be sent to anybody."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        content = delivery.content
+        known = content["fields"]
+        self.compiled = compile_content(
+            content["subject"], content["html"], content["text"], fields=known,
+            tracking=Tracking.of(content.get("tracking", {})),
+        )  # fmt: skip
+        sender = content["sender_address"]
+        self.template = compile_mime(
+            self.compiled, sender=sender, sender_name=content["sender_name"], reply_to=content["reply_to"],
+            delivery_code=delivery.code,
+        )  # fmt: skip
+        routing = delivery.routing
+        self.domain = ascii_domain((routing.return_domain if routing else "") or sender.rpartition("@")[2])
+        self.code = delivery.code
+        self.mailto = content.get("unsubscribe_mailto", "")
+        self.reports = delivery.feedback_service
+        wanted = profile_texts.columns(self.template.fields)
+        self.columns = (*_ALWAYS, *wanted)  # what letter() expects as the row's fields
+        self.read = profile_texts.reader(self.template.fields)
+        self.addresses = Addresses()
+        self.traps = traps.fields_of(content.get("traps", ()), self.columns)
+
+    def letter(self, row: Claimed) -> Letter:
+        """The letter to one recipient, not yet written. Raises BadAddress."""
+        if row.opt_out is None and row.address in self.traps:  # of no profile
+            row = row._replace(fields=self.traps[row.address])
+        return Letter(self, row, tokens.sign(row.log_id))
+
+
+class Letter:
+    """One recipient's envelope, and his message once it is wanted."""
+
+    __slots__ = ("envelope", "mailing", "row", "token")
+
+    def __init__(self, mailing: Mailing, row: Claimed, token: str) -> None:
+        self.mailing, self.row, self.token = mailing, row, token
+        dsn = DsnRequest(token.encode()) if mailing.reports else None
+        # The return path names the row (VERP): whatever comes back is told apart by it alone.
+        sender = f"b-{token}@{mailing.domain}".encode()
+        self.envelope = Envelope(row.log_id, sender, ascii_address(row.address).encode(), dsn)
+
+    def write(self) -> bytes:
+        """The message, ready for the wire. Raises RenderError, BadAddress."""
+        mailing, row, token = self.mailing, self.row, self.token
+        first, last, wanted = row.fields[:3]
+        fields = mailing.read(row.fields[3:])
+        return mailing.template.fill(
+            fields,
+            message_id=f"{token}.{mailing.code}@{mailing.domain}",
+            to_address=row.address,
+            to_name=f"{first or ''} {last or ''}".strip(),
+            urls=RecipientUrls(mailing.addresses, mailing.compiled, fields, token),
+            date=int(time.time()),
+            optout_mailto=mailing.mailto,
+            text_only=wanted == Profile.EmailFormat.TEXT,
+        )
+
+
+_compiled: OrderedDict[tuple[int, int], Mailing] = OrderedDict()
+
+
+def mailing(delivery: Delivery) -> Mailing:
+    """The compiled content, from memory if this process has sent for that preparation before."""
+    key = (delivery.pk, delivery.preparation)
+    if key not in _compiled:
+        _compiled[key] = Mailing(delivery)
+    _compiled.move_to_end(key)
+    while len(_compiled) > KEPT:
+        _compiled.popitem(last=False)
+    return _compiled[key]

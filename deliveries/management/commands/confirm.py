@@ -1,0 +1,10 @@
+"""`manage.py confirm DM12 --as USER`."""
+
+from deliveries import commands
+from deliveries.command_line import ActCommand
+
+
+class Command(ActCommand):
+    help = "Confirm a prepared delivery: its messages leave. Needs the role Start deliveries."
+    act = staticmethod(commands.confirm)
+    done = "Confirmed by {user}: {delivery}. `manage.py watch {delivery.code}` shows how."

@@ -1,0 +1,34 @@
+"""`manage.py evidence DM12 --as USER [--out FILE]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import CommandParser
+
+from deliveries import evidence
+from deliveries.command_line import ActCommand, Refused, find
+
+
+class Command(ActCommand):
+    help = "Write a delivery's evidence pack: who sent what, with its proof. Needs the role Export, or Administration."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The delivery, who acts, and where to write."""
+        super().add_arguments(parser)
+        parser.add_argument("--out", type=Path, metavar="FILE", help="default: evidence_<code>_<date>.zip here")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the file, which must not be there yet. Raises Refused."""
+        delivery = find(options["delivery"])
+        path = options["out"] or Path(evidence.file_name(delivery))
+        user = self.user(options["user"])
+        try:
+            evidence.require(user, delivery)
+            with path.open("xb") as file:
+                evidence.pack(delivery, user, file)
+        except (PermissionDenied, OSError) as error:
+            raise Refused(str(error)) from None
+        self.stdout.write(f"{path}: check it with `manage.py verify_evidence {path}`.")

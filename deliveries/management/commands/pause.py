@@ -1,0 +1,10 @@
+"""`manage.py pause DM12 --as USER`."""
+
+from deliveries import commands
+from deliveries.command_line import ActCommand
+
+
+class Command(ActCommand):
+    help = "Pause a running delivery; messages in flight are finished."
+    act = staticmethod(commands.pause)
+    done = "Paused by {user}: {delivery}."

@@ -1,0 +1,22 @@
+"""`manage.py refuse DM12 --as USER [--comment TEXT]`."""
+
+from functools import partial
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from deliveries import proof_verdicts
+from deliveries.command_line import ActCommand
+
+
+class Command(ActCommand):
+    help = "Refuse a delivery as it is prepared now: an approval of it is void. Needs the role Start deliveries."
+    done = "Refused by {user}: {delivery}."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--comment", default="", help="what others are to know")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.act = partial(proof_verdicts.refuse, comment=options["comment"])  # type: ignore[assignment]
+        super().handle(*args, **options)

@@ -1,0 +1,38 @@
+"""The page behind the link in a proof: its reader approves or refuses, without an account."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from . import proof_links, proof_verdicts
+from .refusal import Refused
+
+
+@csrf_exempt  # the token in the address stands in: whoever knows it may do just this
+@never_cache
+def verdict_page(request: HttpRequest, token: str) -> HttpResponse:
+    """GET: the page, which changes nothing (mail programs look behind links). POST: approve or refuse."""
+    reader = proof_links.reader_of(token)
+    if reader is None:
+        return _draw(request, "unknown", status=404)
+    if request.method != "POST":
+        said = reader.proof.verdicts.filter(address=reader.address).first()
+        return _draw(request, "ask", reader=reader, verdict=said)
+    wanted, comment = request.POST.get("verdict", ""), request.POST.get("comment", "")
+    if wanted not in ("approve", "refuse"):
+        return _draw(request, "ask", reader=reader, problem=_("Press one of the two buttons."), comment=comment)
+    try:
+        verdict = proof_verdicts.answer(reader, approved=wanted == "approve", comment=comment)
+    except Refused as refusal:
+        return _draw(request, "ask", reader=reader, problem=refusal.message, comment=comment)
+    return _draw(request, "thanks", reader=reader, verdict=verdict)
+
+
+def _draw(request: HttpRequest, step: str, *, status: int = 200, **context: object) -> HttpResponse:
+    response = TemplateResponse(request, "deliveries/verdict.html", {"step": step, **context}, status=status)
+    response["Referrer-Policy"] = "no-referrer"  # the address of this page holds the token
+    return response

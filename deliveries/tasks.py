@@ -1,0 +1,102 @@
+"""Doors for django-q2: ids in, one call each. A task may come late, twice or never; the rooms behind stand that."""
+
+from __future__ import annotations
+
+import time
+
+from django.conf import settings
+from django_q.tasks import async_task
+
+from campaigns.log_context import about
+
+from . import (
+    appending,
+    distrust,
+    doorbells,
+    outbox,
+    partitions,
+    preparing,
+    progress,
+    pulse,
+    sending,
+    starting,
+    sweeping,
+)
+from .own_session import own_session
+from .pulse import LOST_SECONDS, TICK
+
+
+def _begin() -> None:
+    distrust.look()
+    pulse.beat()
+
+
+def prepare_delivery(delivery_id: int) -> None:
+    """Carry out a preparation."""
+    _begin()
+    with about(delivery=delivery_id), own_session():
+        partitions.make_room(delivery_id)
+        preparing.run(delivery_id)
+    starting.start_unasked()
+    starting.ring_for_requests()
+
+
+def add_runs(execution_id: int) -> None:
+    """Add the people of a series' runs to their execution."""
+    _begin()
+    with about(delivery=execution_id), own_session():
+        partitions.make_room(execution_id)
+        appending.run(execution_id)
+
+
+def clear_preparation(delivery_id: int) -> None:
+    """Delete what a stopped preparation left."""
+    _begin()
+    with about(delivery=delivery_id):
+        preparing.clear(delivery_id)
+
+
+def start_delivery(delivery_id: int) -> None:
+    """Start a confirmed delivery if its date has come."""
+    _begin()
+    with about(delivery=delivery_id):
+        progress.start(delivery_id)
+
+
+def request_confirmation(delivery_id: int) -> None:
+    """Mail those who may confirm a delivery."""
+    starting.request_confirmation(delivery_id)
+
+
+def tell_expired(delivery_id: int) -> None:
+    """Mail those whose confirmation would come too late now."""
+    starting.tell_expired(delivery_id)
+
+
+def ring_batches(delivery_id: int) -> None:
+    """Set workers going on a delivery's due batches."""
+    for batch_id in sweeping.few_due(delivery_id):
+        doorbells.ring_batch(batch_id)
+    progress.conclude(delivery_id)
+
+
+def post_webhooks() -> None:
+    """Post what programs are to be told."""
+    _begin()
+    outbox.post_due()
+
+
+def send_batch(batch_id: int) -> None:
+    """Send a batch's due rows."""
+    _begin()
+    sending.send(batch_id)
+
+
+def tick(host: str, asked_at: float) -> None:
+    """The watchdog's pulse: proves that tasks run on its host, and sweeps. Hosts may share a queue: a tick that came
+    to another host is passed on, unless it is so old (seconds since 1970) that its host has asked again."""
+    _begin()
+    if host != settings.HOST_ID and time.time() - asked_at < LOST_SECONDS:
+        async_task(TICK, host, asked_at, q_options={"group": "tick"})
+    sweeping.sweep()
+    pulse.swept()

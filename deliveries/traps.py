@@ -1,0 +1,68 @@
+"""Traps: test profiles that get a real send together with its target, to see it as its recipients do (domain.md §1).
+
+They count in Targeted and To deliver, and their sending logs are marked as those of test profiles (domain.md §13, C15).
+They belong to no profile, so whatever asks about people does not know them: fatigue rules, control groups, histories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from campaigns.models import Message
+from campaigns.test_profile_models import TestProfile
+
+from .exclusions import room
+from .models import Batch, QuarantinedAddress, SendingLog
+from .target_table import TARGET, rows
+
+
+def reachable(message: Message) -> tuple[list[TestProfile], list[TestProfile]]:
+    """The message's traps: (those that mail may be sent to, those whose address is quarantined or on the denylist)."""
+    status = QuarantinedAddress.Status
+    chosen = list(message.traps.filter(trap=True).order_by("pk"))
+    refused = QuarantinedAddress.objects.filter(
+        address__in=[trap.email for trap in chosen], status__in=(status.QUARANTINE, status.DENYLIST)
+    )
+    addresses = set(refused.values_list("address", flat=True)) if chosen else set()
+    return [one for one in chosen if one.email not in addresses], [one for one in chosen if one.email in addresses]
+
+
+def write(delivery_id: int, traps: Iterable[TestProfile], due_at: datetime, batch_size: int) -> int:
+    """Write their sending logs with their batches, before any others, so that they leave with the first wave.
+
+    Out: how many; an address that the target has gets the message once, as the target's. To be called in a transaction,
+    while the target's table is there.
+    """
+    wanted = _not_in_target(list(dict.fromkeys(trap.email for trap in traps)))
+    first, _filled = room(delivery_id, len(wanted), due_at, batch_size, 0)
+    batches = dict(Batch.objects.filter(delivery=delivery_id).values_list("number", "pk"))
+    SendingLog.objects.bulk_create(
+        SendingLog(
+            delivery_id=delivery_id, batch_id=batches[first + place // batch_size], address=address,
+            date=timezone.now(), due_at=due_at, test_profile=True,
+        )
+        for place, address in enumerate(wanted)
+    )  # fmt: skip
+    return len(wanted)
+
+
+def _not_in_target(addresses: Sequence[str]) -> list[str]:
+    if not addresses:
+        return []
+    places = ", ".join(["%s"] * len(addresses))
+    there = {
+        found for (found,) in rows(f"SELECT address FROM {TARGET} WHERE cause = 0 AND address IN ({places})", addresses)
+    }
+    return [address for address in addresses if address not in there]
+
+
+def fields_of(ids: Collection[int], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """{address: the columns of a profile, in that order} of the test profiles with these ids."""
+    if not ids:
+        return {}
+    people = [trap.as_profile() for trap in TestProfile.objects.filter(pk__in=list(ids))]
+    return {person.email: tuple(getattr(person, name) for name in columns) for person in people}

@@ -1,0 +1,15 @@
+"""What it means: tracking, figures, reports."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class ReportingConfig(AppConfig):
+    name = "reporting"
+    verbose_name = _("Reporting")
+
+    def ready(self) -> None:
+        from . import schedules
+
+        post_migrate.connect(schedules.ensure, sender=self)

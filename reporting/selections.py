@@ -1,0 +1,174 @@
+"""Which rows a figure, a list or a file is made of: named once, so that the page, the file and the number agree.
+
+A selection is querysets without common rows, each of which an index gives in order of id (deliveries.key_paging).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import Http404
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from campaigns.admin_scope import starts_with
+from deliveries import exclusion_lists
+from deliveries.models import Delivery, ExclusionLog, SendingLog
+from deliveries.states import LogStatus
+
+from . import tracked_urls
+from .models import CLICKING, OPENING, TrackedUrl, TrackingLog, TrackingType
+
+CHUNK = 2000
+
+Column = tuple[str, Callable[[Any], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows, what to show of each, and the filter that made them, for addresses and for the log."""
+
+    name: str
+    title: str
+    parts: Sequence[QuerySet[Any]]
+    columns: Sequence[Column]
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Any]:
+        """All rows, some thousands in memory at a time, whatever their number."""
+        for part in self.parts:
+            last = 0
+            while chunk := list(part.filter(pk__gt=last).order_by("pk")[:CHUNK]):
+                yield from chunk
+                last = chunk[-1].pk
+
+    def count(self) -> int:
+        """How many rows; counts them."""
+        return sum(part.count() for part in self.parts)
+
+
+S = LogStatus
+# name: (label, statuses, types of events that a row must have, people's alone)
+FIGURES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool]] = {
+    "to_deliver": ("To deliver", (S.PENDING, S.SENT, S.FAILED, S.CANCELLED, S.IN_DOUBT), (), False),
+    "sent": ("Sent", (S.SENT, S.FAILED), (), False),
+    "delivered": ("Delivered", (S.SENT,), (), False),
+    "bounces": ("Bounces + errors", (S.FAILED,), (), False),
+    "pending": ("Pending", (S.PENDING,), (), False),
+    "cancelled": ("Delivery canceled", (S.CANCELLED,), (), False),
+    "in_doubt": ("In doubt", (S.IN_DOUBT,), (), False),
+    "opens": ("Opens", (S.SENT,), OPENING, False),
+    "clicks": ("Clicks", (S.SENT,), CLICKING, False),
+    "people_opens": ("Opens by people", (S.SENT,), OPENING, True),
+    "people_clicks": ("Clicks by people", (S.SENT,), CLICKING, True),
+    "mirrors": ("Mirror page", (S.SENT,), (TrackingType.MIRROR,), False),
+    "opt_outs": ("Opt-outs", (S.SENT,), (TrackingType.OPT_OUT,), False),
+}
+
+
+def figure(delivery: Delivery, name: str) -> Selection:
+    """The sending logs that the figure `name` counts. Raises Http404 for a name that is no figure."""
+    if name not in FIGURES:
+        raise Http404
+    label, statuses, types, people = FIGURES[name]
+    rows = [delivery.sending_logs.filter(status=status) for status in statuses]
+    if types:
+        events = TrackingLog.objects.filter(sending_log=OuterRef("pk"), type__in=types)
+        did = Exists(events.filter(machine=False) if people else events)
+        rows = [part.filter(did) for part in rows]
+    return Selection("sending-logs", _(label), rows, _sending_columns(), {"figure": name})
+
+
+def sending_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+    """By figure; or by status and by the beginning of the address, as the tab does."""
+    if filters.get("figure"):
+        return figure(delivery, filters["figure"])
+    status, beginning = filters.get("status", ""), filters.get("q", "").strip().lower()
+    codes = [code for code in LogStatus.values if str(code) == status] or LogStatus.values
+    rows: QuerySet[SendingLog] = delivery.sending_logs.all()
+    if beginning:
+        rows = rows.filter(starts_with("address", beginning))
+    kept = {"status": status, "q": beginning}
+    return Selection(
+        "sending-logs", _("Sending logs"), [rows.filter(status=c) for c in codes], _sending_columns(), kept
+    )
+
+
+def exclusion_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+    """By cause and by the beginning of the address."""
+    cause, beginning = filters.get("cause", ""), filters.get("q", "").strip().lower()
+    rows: QuerySet[ExclusionLog] = delivery.exclusion_logs.all()
+    if beginning:
+        rows = rows.filter(starts_with("address", beginning))
+    columns: list[Column] = [
+        (_("Number"), lambda row: row.pk), (_("Address"), lambda row: row.address),
+        (_("Cause"), lambda row: row.words), (_("Date"), lambda row: row.date),
+    ]  # fmt: skip
+    parts = [rows.filter(one) for one in exclusion_lists.chosen(exclusion_lists.causes(delivery), cause)]
+    return Selection("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning})
+
+
+def exclusion_causes(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+    """All causes, zeros included."""
+    columns: list[Column] = [
+        (_("Cause"), lambda row: row.words), (_("Volume"), lambda row: row.volume),
+    ]  # fmt: skip
+    return Selection("exclusion-causes", _("Exclusion causes"), [delivery.exclusion_causes.all()], columns)
+
+
+def tracking_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+    """By type, by link, and by who did it: people or machines."""
+    kind, who, link = filters.get("type", ""), filters.get("who", ""), filters.get("link", "")
+    codes = [code for code in TrackingType.values if str(code) == kind] or TrackingType.values
+    rows = TrackingLog.objects.filter(delivery=delivery).select_related("sending_log")
+    if who in ("people", "machines"):
+        rows = rows.filter(machine=who == "machines")
+    if link.isdecimal() and len(link) < 10:
+        rows = rows.filter(link=int(link))
+    known = dict(TrackedUrl.objects.filter(delivery=delivery, link__isnull=False).values_list("link", "url"))
+    columns: list[Column] = [
+        (_("Number"), lambda row: row.pk), (_("Type"), lambda row: row.get_type_display()),
+        (_("Date"), lambda row: row.at), (_("Address"), lambda row: row.sending_log.address),
+        (_("URL"), lambda row: known.get(row.link, "")),
+        (_("By"), lambda row: _("machine") if row.machine else _("person")), (_("Rule"), lambda row: row.rule),
+        (_("Program"), lambda row: row.agent), (_("Network"), lambda row: row.network),
+    ]  # fmt: skip
+    parts = [rows.filter(type=code) for code in codes]
+    return Selection("tracking-logs", _("Tracking logs"), parts, columns, {"type": kind, "who": who, "link": link})
+
+
+def urls(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+    """All links of the content."""
+    tracked_urls.ensure([delivery.pk])
+    columns: list[Column] = [
+        (_("Label"), lambda row: row.label), (_("Category"), lambda row: row.category),
+        (_("Kind"), lambda row: row.kind), (_("Part"), lambda row: row.part), (_("URL"), lambda row: row.url),
+    ]  # fmt: skip
+    return Selection("tracked-urls", _("Tracked URLs"), [delivery.tracked_urls.all()], columns)
+
+
+SELECTIONS: dict[str, Callable[[Delivery, Mapping[str, str]], Selection]] = {
+    "sending-logs": sending_logs, "exclusion-logs": exclusion_logs, "exclusion-causes": exclusion_causes,
+    "tracking-logs": tracking_logs, "tracked-urls": urls,
+}  # fmt: skip
+
+
+def _sending_columns() -> list[Column]:
+    return [
+        (_("Number"), lambda row: row.pk), (_("Address"), lambda row: row.address),
+        (_("Status"), lambda row: row.get_status_display()), (_("Date"), lambda row: row.date),
+        (_("Nature of failure"), lambda row: row.get_failure_type_display() if row.failure_type else ""),
+        (_("Reason"), lambda row: row.get_reason_display() if row.reason else ""),
+        (_("Server's words"), lambda row: row.reply), (_("Attempts"), lambda row: row.attempts),
+        (_("Relayed"), lambda row: row.relayed_at), (_("Opened"), lambda row: row.opened_at),
+        (_("Clicked"), lambda row: row.clicked_at), (_("Opted out"), lambda row: row.opted_out_at),
+        (_("Test profile"), lambda row: _("Yes") if row.test_profile else _("No")),
+    ]  # fmt: skip
+
+
+def local(moment: Any) -> str:
+    """A date as lists and files show it: 2026-05-01 13:45:00 in the reader's zone."""
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,161 @@
+"""Tokens that carry fewer rights than their owner, and the page on which people make them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+from rest_framework.test import APIClient
+
+from campaigns import access, api_tokens
+from campaigns.api_models import ApiToken
+from campaigns.api_tokens import Right, allows, give, narrow, right_for
+from campaigns.unit_models import ROOT, GroupUnit, OrganizationalUnit
+
+pytestmark = pytest.mark.django_db
+
+
+def program(token: str) -> APIClient:
+    """A client that sends a token."""
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("permission", "right"),
+    [
+        ("campaigns.start_deliveries", Right.START),
+        ("campaigns.prepare_deliveries", Right.PREPARE),
+        ("campaigns.export_logs", Right.EXPORT),
+        ("campaigns.view_profile", Right.READ),
+        ("campaigns.add_profile", Right.PREPARE),
+        ("deliveries.view_quarantinedaddress", Right.READ),
+        ("deliveries.change_quarantinedaddress", Right.ADMINISTER),
+        ("auth.view_user", Right.ADMINISTER),
+        ("something.nobody_thought_of", Right.ADMINISTER),
+    ],
+)
+def test_each_permission_needs_its_right(permission: str, right: Right) -> None:
+    assert right_for(permission) == right
+
+
+def test_starting_includes_preparing_and_not_the_other_way_round() -> None:
+    assert allows([Right.START], access.PREPARE)
+    assert not allows([Right.PREPARE], access.START)
+
+
+def test_a_reading_token_of_a_starter_reads_and_no_more(message: Any, routing: Any, starter: Any) -> None:
+    reader = program(give(starter, "Figures", [])[1])
+    assert reader.get("/api/messages/").json()["results"][0]["id"] == message.pk
+    assert reader.post("/api/deliveries/", {"message": message.pk}).status_code == 403
+    assert reader.patch(f"/api/messages/{message.pk}/", {"subject": "Other"}).status_code == 403
+
+
+def test_a_preparing_token_of_a_starter_cannot_confirm(message: Any, routing: Any, starter: Any) -> None:
+    preparing = program(give(starter, "CMS", ["prepare"])[1])
+    made = preparing.post("/api/deliveries/", {"message": message.pk})
+    path = f"/api/deliveries/{made.data['id']}/commands/"
+    assert preparing.post(path, {"method": "prepare"}).status_code == 200
+    assert preparing.post(path, {"method": "confirm"}).status_code == 403
+
+
+def test_a_token_gives_nothing_that_its_owner_does_not_hold(message: Any, make_user: Any) -> None:
+    anything = program(give(make_user("nobody"), "All", Right.values)[1])
+    assert anything.get(f"/api/messages/{message.pk}/").status_code == 404
+    assert anything.post("/api/quarantine/", {"address": "a@example.com"}).status_code == 403
+
+
+def test_a_superusers_reading_token_is_no_superuser(message: Any, admin_user: Any) -> None:
+    reader = narrow(admin_user, [Right.READ])
+    assert access.may_read(reader, message.campaign)
+    assert not access.may_start(reader, message.campaign)
+    assert not access.readable_campaigns(reader, access.START).exists()
+
+
+def test_a_grant_on_one_campaign_is_narrowed_too(message: Any, make_user: Any) -> None:
+    guest = make_user("guest")
+    assign_perm("start_deliveries", guest, message.campaign)
+    reader = narrow(guest, [Right.READ])
+    assert not access.may_start(reader, message.campaign)
+    assert not access.readable_campaigns(reader, access.START).exists()
+
+
+def test_the_secret_is_kept_nowhere_and_ends_by_itself(starter: Any) -> None:
+    token, secret = give(starter, "CMS", ["start"], days=1)
+    assert secret not in str(ApiToken.objects.values().get())
+    ApiToken.objects.filter(pk=token.pk).update(expiry=timezone.now() - timedelta(seconds=1))
+    assert program(secret).get("/api/messages/").status_code == 401
+
+
+def test_a_token_makes_no_token_with_more_rights(starter: Any) -> None:
+    narrow_one = program(give(starter, "CMS", ["prepare"])[1])
+    asked = {"label": "More", "rights": ["start"]}
+    assert narrow_one.post("/api/tokens/", asked).json()["code"] == "token_not_given"
+    made = narrow_one.post("/api/tokens/", asked | {"rights": ["prepare"]})
+    assert (made.status_code, made.json()["rights"]) == (201, ["read", "prepare"])
+    assert program(made.json()["token"]).get("/api/messages/").status_code == 200
+
+
+def test_people_see_and_end_their_own_and_administrators_everybodys(starter: Any, make_user: Any) -> None:
+    token, secret = give(starter, "CMS", [])
+    other, chief = (program(give(user, "own", Right.values)[1]) for user in (
+        make_user("other", "Start deliveries"), make_user("chief", "Administrators"),
+    ))  # fmt: skip
+    assert other.delete(f"/api/tokens/{token.uid}/").status_code == 404
+    assert "token" not in chief.get(f"/api/tokens/{token.uid}/").json()
+    assert chief.delete(f"/api/tokens/{token.uid}/").status_code == 204
+    assert program(secret).get("/api/messages/").status_code == 401
+
+
+def test_an_administrator_of_a_part_of_the_tree_sees_his_own_alone(starter: Any, make_user: Any) -> None:
+    part = OrganizationalUnit.objects.create(label="France", name="france", parent_id=ROOT)
+    chief = make_user("chief", "Administrators")
+    GroupUnit.objects.filter(group__user=chief).update(unit=part)
+    give(starter, "CMS", []), give(chief, "own", [])
+    assert [token.label for token in api_tokens.visible(chief)] == ["own"]
+
+
+def test_a_token_ends_when_it_was_said_is_kept_by_no_cache_and_is_one_of_a_hundred(
+    starter: Any, monkeypatch: Any
+) -> None:
+    office = APIClient()
+    office.force_authenticate(starter)
+    made = office.post("/api/tokens/", {"label": "CMS", "rights": [], "days": 7})
+    left = ApiToken.objects.get().expiry - timezone.now()
+    assert made["Cache-Control"] == "no-store" and timedelta(days=6) < left <= timedelta(days=7)
+    monkeypatch.setattr(api_tokens, "MOST_TOKENS", 1)
+    assert office.post("/api/tokens/", {"label": "CMS", "rights": []}).json()["code"] == "token_not_given"
+    ApiToken.objects.update(expiry=timezone.now())  # what has ended is none
+    assert not office.get("/api/tokens/").json()["results"]
+    assert office.post("/api/tokens/", {"label": "CMS", "rights": []}).status_code == 201
+
+
+def test_the_page_shows_a_new_token_once_and_ends_it(starter: Any, client: Client) -> None:
+    client.force_login(starter)
+    page = client.post("/admin/tokens/", {"label": "CMS", "rights": ["prepare"], "days": "30"})
+    secret = page.context["secret"]
+    assert secret in page.content.decode()
+    assert "no-store" in page["Cache-Control"]
+    assert secret not in client.get("/admin/tokens/").content.decode()
+    assert program(secret).get("/api/messages/").status_code == 200
+    client.post("/admin/tokens/", {"end": api_tokens.tokens_of(starter)[0].uid})
+    assert program(secret).get("/api/messages/").status_code == 401
+
+
+def test_the_page_says_what_is_wrong_and_loses_nothing(starter: Any, client: Client) -> None:
+    client.force_login(starter)
+    page = client.post("/admin/tokens/", {"label": "CMS", "rights": ["start"], "days": "9999"})
+    assert page.context["form"].errors["days"]
+    assert 'value="CMS"' in page.content.decode()
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.parametrize("header", ["Token", "Token x", "Token a b", "Token \xff", "Token " + "9" * 5000])
+def test_what_is_no_token_is_refused(header: str) -> None:
+    answer = APIClient().get("/api/messages/", headers={"authorization": header})
+    assert (answer.status_code, answer.json()["status"]) == (401, 401)

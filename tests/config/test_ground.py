@@ -1,0 +1,63 @@
+"""The data directory and the ports that `up` takes before anything starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config import ground
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def test_a_taken_port_is_one_line_that_names_the_option(taken: int) -> None:
+    with pytest.raises(ground.CannotStart) as refusal:
+        ground.listen("127.0.0.1", taken)
+    assert str(refusal.value) == f"port {taken} of 127.0.0.1 is taken; give another with --port."
+
+
+def test_a_host_that_is_not_ours_is_refused() -> None:
+    with pytest.raises(ground.CannotStart, match=r"^port 0 of 192.0.2.1 cannot be used"):
+        ground.listen("192.0.2.1", 0)
+
+
+def test_the_simulator_moves_from_a_usual_port_that_is_taken(taken: int) -> None:
+    assert ground.free_port(None, taken, "--smtp-port") != taken
+
+
+def test_the_simulator_does_not_move_from_the_port_asked_for(taken: int) -> None:
+    with pytest.raises(ground.CannotStart, match="--smtp-port"):
+        ground.free_port(taken, 2525, "--smtp-port")
+
+
+def test_a_data_directory_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with ground.hold(tmp_path) as data:
+        ground.note(data, "http://127.0.0.1:8000")
+        with pytest.raises(ground.CannotStart, match=r"already running on .*, http://127.0.0.1:8000\)"):
+            ground.hold(tmp_path).__enter__()
+    with ground.hold(tmp_path):
+        pass
+
+
+def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ground.CannotStart, match="cannot be used"):
+        ground.hold(tmp_path / "file").__enter__()
+
+
+def test_the_secret_key_is_for_its_owner_alone_and_stays(tmp_path: Path) -> None:
+    with ground.hold(tmp_path / "new") as data:
+        key = (data / "secret-key").read_text()
+    with ground.hold(tmp_path / "new") as data:
+        assert (data / "secret-key").read_text() == key
+    assert len(key) >= 50
+    assert (data / "secret-key").stat().st_mode & 0o777 == 0o600
+    assert data.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,100 @@
+"""The log: JSON with delivery and batch, and never a person's address."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns.log_context import Ids, about
+from config.logs import Json, Line, without_addresses
+from deliveries import sending
+from deliveries.models import SendingLog
+from tests.deliveries.sending_rows import sending_delivery
+
+
+@pytest.fixture(params=[Json(), Line("%(levelname)s %(name)s: %(message)s")], ids=["json", "text"])
+def written(request: pytest.FixtureRequest) -> Iterator[StringIO]:
+    """All that is logged, from DEBUG on, as one of the formatters writes it."""
+    out, root = StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(request.param)
+    handler.addFilter(Ids())
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel("DEBUG")
+    yield out
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@given(
+    st.emails(), st.sampled_from(["<%s>", "to %s: 550", "RCPT TO:<%s>\r\n", "x='%s',", "%s", "(%s)", "[%s]", "a:%s;"])
+)
+def test_no_address_is_left_in_a_text(address: str, around: str) -> None:
+    assert "@" not in without_addresses(around % address)
+
+
+@pytest.mark.parametrize(
+    "text", ["ann@example.com", "Ann.Lee+x@mail.example.com", '"ann lee"@example.com', "ann@[192.0.2.1]",
+             "änn@exämple.test", "mailto:ann@example.com", "ann@localhost", "ann=example.com@bounces.example.org"],
+)  # fmt: skip
+def test_every_way_to_write_one_is_hidden(text: str) -> None:
+    hidden = without_addresses(f"550 5.1.1 <{text}> unknown")
+    assert "@" not in hidden and "ann" not in hidden.lower().replace("unknown", "")
+
+
+def test_a_line_is_json_with_delivery_and_batch(written: StringIO) -> None:
+    with about(delivery=12), about(batch=40):
+        logging.getLogger("some.place").info("recorded %d", 3)
+    logging.getLogger("some.place").info("over")
+    if "{" in written.getvalue():
+        inside, outside = map(json.loads, written.getvalue().splitlines())
+        assert (inside["message"], inside["delivery"], inside["batch"], inside["level"]) == (
+            "recorded 3",
+            12,
+            40,
+            "INFO",
+        )
+        assert "delivery" not in outside and inside["time"].endswith("+00:00")
+
+
+def test_a_traceback_is_one_line_without_addresses(written: StringIO) -> None:
+    try:
+        raise ValueError("ann@example.com is odd")
+    except ValueError:
+        logging.getLogger("some.place").exception("cannot mail %s", "ann@example.com")
+    text = written.getvalue()
+    assert "ValueError" in text and "ann@" not in text
+    assert len(text.splitlines()) == 1 or not text.startswith("{")
+
+
+@pytest.mark.django_db
+def test_sending_to_people_of_whom_some_are_refused_logs_no_address(
+    message: Any, routing: Any, written: StringIO, tmp_path: Any, settings: Any
+) -> None:
+    settings.JOURNAL_DIR = tmp_path
+    routing.host, routing.port = "127.0.0.1", 1  # nobody listens: reconnecting, hindrances, warnings
+    routing.save()
+    delivery = sending_delivery(message, routing, 5)
+    sending.send(delivery.batches.get().pk)
+    text = written.getvalue()
+    assert not [log.address for log in SendingLog.objects.all() if log.address in text]
+    assert f"DM{delivery.pk}" in text or f'"delivery": {delivery.pk}' in text or f"delivery={delivery.pk}" in text
+
+
+def test_the_settings_refuse_an_unknown_format() -> None:
+    import os
+    import subprocess
+
+    environment = os.environ | {"LOG_FORMAT": "xml"}
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode and "LOG_FORMAT is 'xml'; it must be one of text, json" in done.stderr

@@ -1,0 +1,115 @@
+"""The control rules: what each finds, how grave it is, and that nothing is found in a correct message."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from campaigns.models import Audience, Schedule
+from deliveries import commands, control_rules, validity
+from deliveries.control_rules import RULES, Facts, Phase
+from deliveries.snapshots import snapshot
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def delivery(message, routing, starter):
+    return commands.create_delivery(message, starter)
+
+
+def found(delivery, to_deliver=1):
+    """{code: severity} of all that the rules find, whatever the phase."""
+    delivery.content = snapshot(delivery.message, ["plan"])
+    facts = Facts(delivery, delivery.message, validity.contact_date(delivery.message, timezone.now()), to_deliver)
+    return {p.code: p.severity for phase in Phase for p in control_rules.check(phase, facts)}
+
+
+def test_a_correct_message_passes(delivery):
+    assert set(found(delivery).values()) <= {"warning"}
+    assert not set(found(delivery)) & {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize("field, value, code, severity", [
+    ("audience", None, "target-missing", "error"),
+    ("audience", Audience(kind="filter", conditions=[{"field": "salary", "op": "is"}]), "target-missing", "error"),
+    ("sender_address", "boss@elsewhere.test", "sender-domain", "error"),
+    ("sender_address", "boss@sub.example.com", "sender-domain", "error"),
+    ("subject", "", "subject-missing", "error"),
+    ("html", "<p>{{ first_name </p>", "syntax", "error"),
+    ("html", "<p>{{ attributes.plam }}</p>", "syntax", "error"),
+    ("text", "No way out", "optout-missing", "warning"),
+])  # fmt: skip
+def test_a_fault_of_the_message_is_found(delivery, field, value, code, severity):
+    setattr(delivery.message, field, value)
+    assert found(delivery)[code] == severity
+
+
+def test_content_that_is_empty_is_an_error(delivery):
+    delivery.message.html = delivery.message.text = " "
+    assert found(delivery)["content-empty"] == "error"
+
+
+@pytest.mark.parametrize("masks, blamed", [
+    ("example.com", False), ("EXAMPLE.com\n", False), ("example.org\nexample.com", False), ("*.com", False),
+    ("", True), ("example.co", True), ("*.example.com", True),
+])  # fmt: skip
+def test_the_brand_says_which_domains_may_send(delivery, masks, blamed):
+    delivery.message.brand.sender_domains = masks
+    assert ("sender-domain" in found(delivery)) is blamed
+
+
+@pytest.mark.parametrize("masks, blamed", [
+    ("", False), ("*@example.com", False), ("x@example.com\nnews@*", False), ("*@example.org", True),
+])  # fmt: skip
+def test_the_routing_says_whose_mail_it_takes(delivery, masks, blamed):
+    delivery.routing.sender_masks = masks
+    assert ("sender-mask" in found(delivery)) is blamed
+
+
+def test_without_an_enabled_routing_nothing_gets_ready(delivery):
+    delivery.routing.enabled = False
+    assert found(delivery)["routing-disabled"] == "error"
+    delivery.routing = None
+    assert found(delivery)["routing-missing"] == "error"
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize("contact, end, duration, expected", [
+    (None, None, DAY, {}),
+    (HOUR, 2 * HOUR, 5 * DAY, {}),
+    (HOUR, HOUR, 5 * DAY, {"validity-over": "error"}),
+    (None, -HOUR, 5 * DAY, {"validity-over": "error"}),
+    (-HOUR, None, DAY, {"contact-date-past": "warning"}),
+    (HOUR, None, 5 * DAY, {"duration-clamped": "warning"}),
+    (HOUR, 5 * DAY, DAY, {"duration-clamped": "warning"}),
+    (None, None, 3.5 * DAY, {}),
+])  # fmt: skip
+def test_dates_that_do_not_fit_are_found(delivery, contact, end, duration, expected):
+    now = timezone.now()
+    delivery.message.schedule = Schedule(
+        mode="at_date" if contact else "immediate",
+        contact_date=now + contact if contact else None,
+        validity_end=now + end if end else None,
+        delivery_duration=duration,
+    )
+    schedule_codes = {"validity-over", "contact-date-past", "duration-clamped"}
+    assert {c: s for c, s in found(delivery).items() if c in schedule_codes} == expected
+
+
+def test_a_dated_schedule_needs_its_date(delivery):
+    delivery.message.schedule = Schedule(mode="at_date")
+    assert found(delivery)["contact-date-missing"] == "error"
+
+
+def test_nobody_to_deliver_to_is_a_warning(delivery):
+    assert found(delivery, to_deliver=0)["target-empty"] == "warning"
+
+
+def test_the_phases_of_the_table_are_those_of_the_domain():
+    phases = {rule.code: rule.phase for rule in RULES}
+    assert phases["target-missing"] is Phase.START_OF_TARGETING
+    assert phases["content-empty"] is phases["target-empty"] is Phase.AFTER_TARGETING
+    assert phases["content"] is Phase.START_OF_PERSONALIZATION

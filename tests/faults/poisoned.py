@@ -1,0 +1,44 @@
+"""`guard` and `qcluster` of a product in which one recipient is poison: whichever worker builds his message dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import django
+
+POISON = "user7@example.net"
+
+
+def _swallow() -> None:
+    from deliveries.envelopes import Mailing
+
+    letter = Mailing.letter
+
+    def deadly(self: Any, row: Any) -> Any:
+        if row.address == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return letter(self, row)
+
+    Mailing.letter = deadly  # type: ignore[method-assign]
+
+
+def main() -> None:
+    django.setup()
+    if sys.argv[1] == "qcluster":
+        from django.core.management import call_command
+
+        _swallow()
+        call_command("qcluster")
+        return
+    from deliveries.guard import guard_cluster
+
+    guard = guard_cluster([sys.executable, "-m", "tests.faults.poisoned", "qcluster"])
+    signal.signal(signal.SIGTERM, guard.stop)
+    guard.run()
+
+
+if __name__ == "__main__":
+    main()
