@@ -18,13 +18,13 @@ from rest_framework.response import Response
 from . import access, audiences, csv_profiles, units, upserting
 from .api_common import (
     GREATEST,
+    CampaignKey,
     CampaignRights,
     Conflict,
     InUnits,
     KeyFilter,
     KeyPagination,
     ModelRights,
-    ReadableKey,
     Selectable,
     UnitKey,
     WithUnit,
@@ -59,7 +59,7 @@ class CampaignSerializer(Selectable, WithUnit, serializers.ModelSerializer[Campa
 class MessageSerializer(Selectable, serializers.ModelSerializer[Message]):
     """A message: content, sender, audience, and when it leaves. No schedule: once confirmed; no recurrence: once."""
 
-    campaign = ReadableKey(queryset=Campaign.objects.all())
+    campaign = CampaignKey(queryset=Campaign.objects.all())
     brand = UnitKey(queryset=Brand.objects.all())
     audience = UnitKey(queryset=Audience.objects.all(), required=False, allow_null=True)
     schedule = ScheduleSerializer(required=False, allow_null=True)
@@ -101,7 +101,7 @@ class MessageSerializer(Selectable, serializers.ModelSerializer[Message]):
         return attrs
 
     def validate_campaign(self, campaign: Campaign) -> Campaign:
-        """Only a campaign in which the user may prepare; of others not even whether they are there is told."""
+        """Only a campaign in which the user may prepare. Raises PermissionDenied, which names one that he may read."""
         if not access.may_prepare(self.context["request"].user, campaign):
             raise PermissionDenied(f"You may not prepare deliveries in the campaign “{campaign}”.")
         return campaign

@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from . import access, units
+from .models import Campaign
 from .unit_models import OrganizationalUnit
 
 GREATEST = 2**63 - 1  # of a key
@@ -208,6 +209,17 @@ class UnitKey(ReadableKey):
         """Without what lies beside it."""
         rows: Any = super().get_queryset()
         found: QuerySet[Any] = rows.filter(units.readable(self.context["request"].user))
+        return found
+
+
+class CampaignKey(ReadableKey):
+    """A key of a campaign, or of what belongs to one: of campaigns that the user may read."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Without what he may not read."""
+        rows: Any = super().get_queryset()
+        within = "pk__in" if rows.model is Campaign else "campaign__in"
+        found: QuerySet[Any] = rows.filter(**{within: access.readable_campaigns(self.context["request"].user)})
         return found
 
 

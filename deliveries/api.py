@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import access
-from campaigns.api_common import CampaignRights, Conflict, InUtc, KeyPagination, ReadableKey, Selectable
+from campaigns.api_common import CampaignKey, CampaignRights, Conflict, InUtc, KeyPagination, Selectable
 from campaigns.api_problems import MEDIA_TYPE, ProblemSerializer
 from campaigns.idempotency import Idempotent
 from campaigns.models import Message
@@ -92,7 +92,7 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
     """A delivery. `fingerprint` is its seal, for If-Match at confirm; `changed` what differs from what was prepared."""
 
     code = serializers.CharField(read_only=True)
-    message = ReadableKey(queryset=Message.objects.all())
+    message = CampaignKey(queryset=Message.objects.all())
     state = serializers.SerializerMethodField()
     logical_status = serializers.SerializerMethodField()
     state_code = serializers.IntegerField(source="state", read_only=True)

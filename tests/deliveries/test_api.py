@@ -82,6 +82,17 @@ def test_what_one_may_not_read_is_not_there(ready, make_user):
     assert client(make_user("stranger")).get(f"/api/deliveries/{ready.pk}/").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/api/messages/", "/api/deliveries/"])
+def test_naming_what_one_may_not_read_is_answered_like_naming_what_is_not_there(ready, make_user, path):
+    api, message = client(make_user("nobody")), ready.message
+    asked = {"label": "X", "brand": message.brand_id, "campaign": message.campaign_id, "message": message.pk}
+    there, nowhere = (api.post(path, {**asked, **keys}, format="json") for keys in ({}, {
+        "campaign": 99_999, "message": 99_999,
+    }))  # fmt: skip
+    assert (there.status_code, there.data) == (nowhere.status_code, nowhere.data)
+    assert there.status_code == 403 and message.campaign.label not in str(there.data)
+
+
 def test_a_grant_on_one_campaign_shows_only_that(ready, make_user):
     Campaign.objects.create(label="Other")
     guest = make_user("guest")

@@ -1,6 +1,6 @@
 """Pauses and resumes a delivery again and again while real workers send it, then stops another; prints JSON.
 
-    python -m tests.faults.pausing --recipients 20000 --times 20 --database sqlite
+    python -m tests.faults.pausing --recipients 40000 --times 20 --database sqlite
 
 The counting sink is the witness. `after`: what it noted after the dashboard said Stopped. Workers are torture's,
 processes of their own.
@@ -124,7 +124,7 @@ def judged(directory: Path, delivery: Any) -> dict[str, Any]:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--recipients", type=int, default=20_000)
+    parser.add_argument("--recipients", type=int, default=40_000)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
@@ -145,7 +145,7 @@ def main() -> None:
             if given.stop:
                 hands.send(delivery, lambda: report.update(after=hands.stop(delivery)))
             else:
-                each = given.recipients * 60 // (given.times + 2)
+                each = given.recipients * 30 // given.times  # half of what there is: much leaves while a pause begins
                 hands.send(delivery, lambda: report.update(hands.pause_and_resume(delivery, given.times, each)))
             report |= judged(directory, delivery)
         connection.close()

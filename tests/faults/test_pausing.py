@@ -1,4 +1,4 @@
-"""Twenty pauses while 20,000 messages leave lose and double nothing; after Stopped nothing leaves."""
+"""Twenty pauses while 40,000 messages leave lose and double nothing; after Stopped nothing leaves."""
 
 import json
 import subprocess
@@ -29,12 +29,12 @@ def test_twenty_pauses_lose_nobody_and_send_nobody_twice(database):
     report = reported("--database", database)
     assert (report["paused"], report["while_paused"]) == (20, 0)
     assert (report["lost"], report["duplicates"], report["in_doubt"], report["unbalanced"]) == (0, 0, 0, [])
-    assert (report["state"], report["sent"], report["accepted"]) == ("Finished", 20_000, 20_000)
+    assert (report["state"], report["sent"], report["accepted"]) == ("Finished", 40_000, 40_000)
 
 
 def test_after_the_page_says_stopped_nothing_leaves(database):
     report = reported("--database", database, "--stop")
     assert report["after"] == 0 and report["state"] == "Stopped"
     assert (report["lost"], report["duplicates"], report["in_doubt"], report["unbalanced"]) == (0, 0, 0, [])
-    assert report["sent"] == report["accepted"] == report["counted"] < 20_000
-    assert report["sent"] + report["cancelled"] == 20_000
+    assert report["sent"] == report["accepted"] == report["counted"] < 40_000
+    assert report["sent"] + report["cancelled"] == 40_000

@@ -296,7 +296,7 @@ def reaches(relation: str, address: Address, method: str, rule: Rule) -> bool:
         return name.endswith("_changelist") or (method == "get" and name.endswith(_SHOWING))
     if name.startswith(("unit-", "organizationalunit")):
         return reaches_unit(relation, address, method)
-    if name.startswith("group_") and (name.endswith("_delete") or (name.endswith("_change") and method != "get")):
+    if name.startswith(("group_", "group-")) and changes_a_group(name, method):
         return False  # the group of the world has no unit, so it is the root's
     within = relation in ("own", "above")
     if name.startswith(("user_", "person-")) and address.arguments:
@@ -306,6 +306,11 @@ def reaches(relation: str, address: Address, method: str, rule: Rule) -> bool:
     if within or rule.get == STAFF or not re.search(_IN_UNIT, f"/{address.route}"):
         return True
     return relation == "below" and (method == "get" or name == "profileimport_change") and reading(name, rule)
+
+
+def changes_a_group(name: str, method: str) -> bool:
+    """Its form or its address in the API would write it."""
+    return name.endswith("_delete") or (name.endswith(("_change", "-detail")) and method != "get")
 
 
 def reaches_unit(relation: str, address: Address, method: str) -> bool:
