@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +137,12 @@ class House:
         del self.hosts[1:]
 
     def keep(self) -> None:
-        """The service manager's round."""
+        """The service manager's round. What does not start, on a full disk say, is tried again in the next one."""
         for host in self.hosts:
             host.keep()
         if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
-            self.start_postgres()
+            with suppress(RuntimeError):
+                self.start_postgres()
 
     def close(self) -> None:
         """Stop everything."""
