@@ -16,7 +16,7 @@ from campaigns import profile_texts
 from campaigns.content import Compiled, compile_content
 from campaigns.links import Tracking
 from campaigns.models import Profile
-from campaigns.segments import Fields
+from campaigns.segments import Fields, SlotKind
 
 from . import tokens, traps
 from .batches import Claimed
@@ -36,18 +36,25 @@ class Addresses:
     """
 
     def __init__(self) -> None:
-        token = tokens.sign(0)
-        self.click = self._around(token, "tracking-click", token, _SAMPLE)
-        self.open = self._around(token, "tracking-open", token)
-        self.mirror = self._around(token, "tracking-mirror", token)
-        self.optout = self._around(token, "tracking-optout", token)
+        self.sample = tokens.sign(0)
+        self.click = self._around("tracking-click", _SAMPLE)
+        self.open = self._around("tracking-open")
+        self.mirror = self._around("tracking-mirror")
+        self.optout = self._around("tracking-optout")
 
-    def _around(self, token: str, name: str, *args: Any) -> tuple[str, str] | None:
+    def _around(self, name: str, *args: Any) -> tuple[str, str] | None:
         try:
-            before, _, after = f"{settings.PUBLIC_URL}{reverse(name, args=args)}".partition(token)
+            url = f"{settings.PUBLIC_URL}{reverse(name, args=[self.sample, *args])}"
         except NoReverseMatch:
             return None
-        return before, after.replace("%", "%%").replace(str(_SAMPLE), "%d")
+        before, _, after = url.partition(self.sample)
+        return before, after
+
+    def __call__(self, kind: SlotKind, index: int) -> tuple[str, str] | None:
+        """What stands before and after the token in the address of a slot; None without such a page."""
+        if kind == "link":
+            return self.click and (self.click[0], self.click[1].replace(str(_SAMPLE), str(index)))
+        return {"pixel": self.open, "mirror": self.mirror, "optout": self.optout}[kind]
 
 
 class RecipientUrls:
@@ -78,10 +85,9 @@ class RecipientUrls:
 
     def link(self, index: int) -> str:
         """The tracked address of link `index`, or its destination."""
-        around = self.addresses.click
-        if around is None:
+        if self.addresses.click is None:
             return self.compiled.destination(index, self.fields)
-        return f"{around[0]}{self.token}{around[1] % index}"
+        return self._at(self.addresses("link", index))
 
 
 class Mailing:
@@ -95,9 +101,10 @@ class Mailing:
             tracking=Tracking.of(content.get("tracking", {})),
         )  # fmt: skip
         sender = content["sender_address"]
+        self.addresses = Addresses()
         self.template = compile_mime(
             self.compiled, sender=sender, sender_name=content["sender_name"], reply_to=content["reply_to"],
-            delivery_code=delivery.code,
+            delivery_code=delivery.code, around=self.addresses,
         )  # fmt: skip
         routing = delivery.routing
         self.domain = ascii_domain((routing.return_domain if routing else "") or sender.rpartition("@")[2])
@@ -107,7 +114,6 @@ class Mailing:
         wanted = profile_texts.columns(self.template.fields)
         self.columns = (*_ALWAYS, *wanted)  # what letter() expects as the row's fields
         self.read = profile_texts.reader(self.template.fields)
-        self.addresses = Addresses()
         self.traps = traps.fields_of(content.get("traps", ()), self.columns)
 
     def letter(self, row: Claimed) -> Letter:
@@ -120,24 +126,25 @@ class Mailing:
 class Letter:
     """One recipient's envelope, and his message once it is wanted."""
 
-    __slots__ = ("envelope", "mailing", "row", "token")
+    __slots__ = ("envelope", "mailing", "recipient", "row", "token")
 
     def __init__(self, mailing: Mailing, row: Claimed, token: str) -> None:
         self.mailing, self.row, self.token = mailing, row, token
         dsn = DsnRequest(token.encode()) if mailing.reports else None
         # The return path names the row (VERP): whatever comes back is told apart by it alone.
         sender = f"b-{token}@{mailing.domain}".encode()
-        self.envelope = Envelope(row.log_id, sender, ascii_address(row.address).encode(), dsn)
+        self.recipient = ascii_address(row.address)
+        self.envelope = Envelope(row.log_id, sender, self.recipient.encode(), dsn)
 
     def write(self) -> bytes:
-        """The message, ready for the wire. Raises RenderError, BadAddress."""
+        """The message, ready for the wire. Raises RenderError."""
         mailing, row, token = self.mailing, self.row, self.token
         first, last, wanted = row.fields[:3]
         fields = mailing.read(row.fields[3:])
         return mailing.template.fill(
             fields,
             message_id=f"{token}.{mailing.code}@{mailing.domain}",
-            to_address=row.address,
+            to_address=self.recipient,
             to_name=f"{first or ''} {last or ''}".strip(),
             urls=RecipientUrls(mailing.addresses, mailing.compiled, fields, token),
             date=int(time.time()),

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Protocol
 from urllib.parse import quote
 
 import idna
@@ -25,7 +26,7 @@ from liquid import escape
 
 from campaigns.content import PIXEL_IMAGE, Compiled, Part, one_line, reason
 from campaigns.problems import RenderError
-from campaigns.segments import Choice, Constant, Field, Fields, Segment, Slot, Urls, Value
+from campaigns.segments import Choice, Constant, Field, Fields, Segment, Slot, SlotKind, Urls, Value
 
 _SOFT = b"=\r\n"
 
@@ -129,8 +130,11 @@ def ascii_address(address: str) -> str:
 
 
 def mailbox(name: str, address: str) -> str:
-    """A From, To or Reply-To value: `"Name" <address>`, quoted (RFC 5322 section 3.2.4) or in encoded words."""
-    name, address = one_line(name), ascii_address(address)
+    """A From, To or Reply-To value: `"Name" <address>`, quoted (RFC 5322 section 3.2.4) or in encoded words.
+
+    In: the address as `ascii_address` writes it.
+    """
+    name = one_line(name)
     if not name:
         return address
     phrase = words(name, 50)
@@ -151,33 +155,71 @@ def _header_url(url: str) -> str:
 
 # --- body ----------------------------------------------------------------------------------------------------------
 
-_Make = Callable[[Fields, Urls], bytes]
+
+class Signed(Urls, Protocol):
+    """A recipient's addresses, and the token that those differ by."""
+
+    @property
+    def token(self) -> str:
+        """Letters and digits, as many for each recipient."""
+
+
+class Around(Protocol):
+    """What stands before and after the token in the addresses of a delivery."""
+
+    sample: str  # a token
+
+    def __call__(self, kind: SlotKind, index: int) -> tuple[str, str] | None:
+        """Of this slot; None where the address does not consist of these three."""
+
+
+_Make = Callable[[Fields, Signed], bytes]
 
 
 class _Program:
-    """Segments as bytes: constants encoded, and who makes the piece at each other place."""
+    """Segments as bytes: constants encoded, who makes the piece at each other place, and where the token stands."""
 
-    def __init__(self, part: Part, segments: Iterable[Segment]) -> None:
-        self.part = part
+    def __init__(self, part: Part, segments: Iterable[Segment], around: Around | None) -> None:
+        self.part, self.around = part, around
         self.plain = _PLAIN_HTML if part.is_html else _PLAIN_TEXT
         self.pieces: list[bytes] = []
         self.makers: list[tuple[int, _Make]] = []
-        constant = ""
+        self.tokens: list[int] = []
+        constant, behind = "", b""  # what comes next: `behind` the last token, and text not encoded yet
         for segment in segments:
             if isinstance(segment, Constant):
                 constant += segment.text
                 continue
-            self.pieces.append(piece(constant))
-            self.makers.append((len(self.pieces), self.maker(segment)))
-            self.pieces.append(b"")
-            constant = ""
-        self.pieces.append(piece(constant))
+            before, after = self.address(segment) or (b"", b"")
+            self.pieces += [behind + piece(constant) + before, b""]
+            if after:
+                self.tokens.append(len(self.pieces) - 1)
+            else:
+                self.makers.append((len(self.pieces) - 1, self.maker(segment)))
+            constant, behind = "", after
+        self.pieces.append(behind + piece(constant))
 
-    def fill(self, fields: Fields, urls: Urls) -> list[bytes]:
+    def fill(self, fields: Fields, urls: Signed) -> list[bytes]:
         pieces = self.pieces.copy()
         for place, make in self.makers:
             pieces[place] = make(fields, urls)
+        if self.tokens:
+            token = urls.token.encode()
+            for place in self.tokens:
+                pieces[place] = token
         return pieces
+
+    def address(self, segment: Segment) -> tuple[bytes, bytes] | None:
+        """What stands before and after the token, if the segment is an address with one that needs no encoding."""
+        if not isinstance(segment, Slot) or self.around is None:
+            return None
+        found = self.around(segment.kind, segment.index)
+        if found is None or not self.plain.fullmatch(self.around.sample.join(found)):
+            return None
+        before, after = found[0].encode(), found[1].encode() + _SOFT
+        if segment.kind == "pixel":
+            return piece(PIXEL_IMAGE[0]) + before, after + piece(PIXEL_IMAGE[1])
+        return before, after
 
     def maker(self, segment: Field | Value | Slot | Choice) -> _Make:
         if isinstance(segment, Choice):
@@ -188,7 +230,7 @@ class _Program:
             return self.slot(segment)
         text, plain = segment.text, _PLAIN_TEXT.fullmatch  # escaped already
 
-        def make(fields: Fields, urls: Urls) -> bytes:
+        def make(fields: Fields, urls: Signed) -> bytes:
             value = text(fields)
             return value.encode() + _SOFT if plain(value) else short_piece(value)
 
@@ -197,7 +239,7 @@ class _Program:
     def field(self, field: Field) -> _Make:
         key, plain = field.key, self.plain.fullmatch
 
-        def make(fields: Fields, urls: Urls) -> bytes:
+        def make(fields: Fields, urls: Signed) -> bytes:
             value = fields.get(key) or ""
             return value.encode() + _SOFT if plain(value) else short_piece(field.text(fields))
 
@@ -219,9 +261,9 @@ class _Program:
         return lambda fields, urls: address(urls.mirror_url)
 
     def choice(self, choice: Choice) -> _Make:
-        arms = [_Program(self.part, arm) for arm in choice.arms]
+        arms = [_Program(self.part, arm, self.around) for arm in choice.arms]
 
-        def make(fields: Fields, urls: Urls) -> bytes:
+        def make(fields: Fields, urls: Signed) -> bytes:
             pieces: list[bytes] = []
             for number in choice.pick(fields):
                 pieces += arms[number].fill(fields, urls)
@@ -230,13 +272,13 @@ class _Program:
         return make
 
 
-def _body(part: Part) -> Callable[[Fields, Urls], list[bytes]]:
+def _body(part: Part, around: Around | None) -> Callable[[Fields, Signed], list[bytes]]:
     """How to make a part's lines. Raises RenderError when it is called, as Part.render does."""
     if part.segments is None:
         return lambda fields, urls: [piece(part.render(fields, urls))]
-    program = _Program(part, [*part.segments, Constant(part.tail)])
+    program = _Program(part, [*part.segments, Constant(part.tail)], around)
 
-    def make(fields: Fields, urls: Urls) -> list[bytes]:
+    def make(fields: Fields, urls: Signed) -> list[bytes]:
         try:
             return program.fill(fields, urls)
         except Exception as error:  # as in Part.render
@@ -255,11 +297,11 @@ _HTML = f"Content-Type: text/html; charset=utf-8\r\n{_ENCODING}"
 class Template:
     """A message compiled for a delivery; make it with compile_mime."""
 
-    def __init__(self, compiled: Compiled, constant_headers: str, boundary: str) -> None:
+    def __init__(self, compiled: Compiled, constant_headers: str, boundary: str, around: Around | None) -> None:
         self.needs_liquid = compiled.needs_liquid
         self.fields = compiled.fields
         self._subject = compiled.subject
-        self._text, self._html = _body(compiled.text), _body(compiled.html)
+        self._text, self._html = _body(compiled.text, around), _body(compiled.html, around)
         self._headers = constant_headers
         multipart = f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
         self._start = f"{multipart}--{boundary}\r\n{_TEXT}"
@@ -273,7 +315,7 @@ class Template:
         message_id: str,
         to_address: str,
         to_name: str = "",
-        urls: Urls,
+        urls: Signed,
         date: int,
         optout_mailto: str = "",
         text_only: bool = False,
@@ -281,9 +323,9 @@ class Template:
         """The message for one recipient, ready for the wire: CRLF, no line that starts with a dot, no final dot.
 
         In: {field: text}, at least those of `self.fields` (missing ones are empty); Message-ID without the angles;
-        the recipient; his addresses (an empty optout_url leaves the List-Unsubscribe headers out); seconds since 1970;
-        an address for List-Unsubscribe by mail; `text_only` for profiles that want no HTML.
-        Raises BadAddress, RenderError: this recipient cannot be served, others can. ValueError: a bad Message-ID.
+        the recipient as `ascii_address` writes him; his addresses (an empty optout_url leaves the List-Unsubscribe
+        headers out); seconds since 1970; an address for List-Unsubscribe by mail; `text_only` for profiles that want
+        no HTML. Raises RenderError: this recipient cannot be served, others can. ValueError: a bad Message-ID.
         """
         if not _MESSAGE_ID.fullmatch(message_id):
             raise ValueError(f"{message_id!r} is no Message-ID")
@@ -315,17 +357,18 @@ def compile_mime(
     reply_to: str = "",
     delivery_code: str,
     feedback_id: str = "",
+    around: Around | None = None,
 ) -> Template:
     """Compile a content for one delivery.
 
     In: the sender's and the reply-to addresses; the delivery's code, like DM95, which goes into X-Delivery so that
     bounces can be told apart; `feedback_id` for Feedback-ID (`campaign:customer:kind:sender`), by which Gmail groups
-    complaints. Raises BadAddress.
+    complaints; `around` the tokens of the addresses that fill() gets, which saves encoding each. Raises BadAddress.
     """
-    headers = [f"From: {mailbox(sender_name, sender)}", "MIME-Version: 1.0"]
-    headers += [f"Reply-To: {mailbox('', reply_to)}"] if reply_to else []
+    headers = [f"From: {mailbox(sender_name, ascii_address(sender))}", "MIME-Version: 1.0"]
+    headers += [f"Reply-To: {ascii_address(reply_to)}"] if reply_to else []
     headers += [f"Feedback-ID: {words(one_line(feedback_id), 60)}"] if feedback_id else []
     headers += [f"X-Delivery: {words(one_line(delivery_code), 60)}"]
     digest = blake2b(f"{delivery_code}\n{compiled.source}".encode("utf-8", "replace"), digest_size=12).hexdigest()
     # Quoted-printable never puts _ behind =, so no content can hold the boundary.
-    return Template(compiled, "".join(f"{header}\r\n" for header in headers), f"=_{digest}")
+    return Template(compiled, "".join(f"{header}\r\n" for header in headers), f"=_{digest}", around)
