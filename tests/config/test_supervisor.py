@@ -60,6 +60,7 @@ def test_a_restart_is_said_with_the_reason(tmp_path: Path) -> None:
     assert said[0].startswith("web ended (SIGKILL); starting it again.")
 
 
+@pytest.mark.slow
 def test_a_child_that_keeps_dying_is_given_up_with_the_end_of_its_log(started: Callable[..., Supervisor]) -> None:
     supervised = started("echo the reason; exit 3")
     with pytest.raises(GaveUp, match=r"exit 3\) 5 times(.|\n)*the reason"):

@@ -225,7 +225,7 @@ def sink(tmp_path, routing, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("behaviour", ["nonsense=5", "hang=5"])
+@pytest.mark.parametrize("behaviour", ["nonsense=5", pytest.param("hang=5", marks=pytest.mark.slow)])
 def test_a_server_that_talks_nonsense_or_hangs_loses_and_doubles_nothing(
     place, sink, browser, message, routing, tmp_path, behaviour
 ):

@@ -17,6 +17,7 @@ NAMES = ("feedback", "verdicts", "quarantine", "completing", "mailroom")
 ROOMS = [f"tests/deliveries/test_{name}.py" for name in NAMES]
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_feedback_does_the_same_on_postgresql(service: Callable[[str], str]) -> None:
     with running_postgres(service("postgres")) as url:

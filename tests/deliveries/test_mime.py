@@ -19,7 +19,8 @@ NAMES = ["first_name", "country"]
 SUBJECT = "Hello {{ first_name }}, {{ country | upcase }}"
 HTML = """<html><body>
 <p>Dear {{ first_name }}, <a href="https://a.example/?x=1&amp;y=2">{{ country | default: ".none=" }}</a></p>
-{% if country == "FR" %}<p>.{{ first_name }}</p><a href="https://b.example/">.</a>{% elsif first_name %}{{ first_name | append: "=" }}{% endif %}
+{% if country == "FR" %}<p>.{{ first_name }}</p><a href="https://b.example/">.</a>
+{% elsif first_name %}{{ first_name | append: "=" }}{% endif %}
 .{{ first_name }}
 <a href="{{ unsubscribe_url }}">Stop</a> <a href="{{ mirror_url }}">Web</a></body></html>"""
 TEXT = """Dear {{ first_name }},

@@ -98,6 +98,7 @@ def test_from_the_file_to_the_figures(living_house, visitor, guests, picture):
     expect(page.locator(".dm-table")).to_contain_text("User unknown")
 
 
+@pytest.mark.slow
 def test_whoever_prepares_hands_over_to_whoever_may_start(living_house, visitor):
     house, page = living_house, visitor(living_house, "preparer").page
     write_message(page, house, "Handed over", audience="Box customers")

@@ -36,7 +36,7 @@ def addresses(house: House) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme, every", [
-    ("light", 4), ("dark", 6),
+    ("light", 9), ("dark", 11),
     pytest.param("light", 1, marks=pytest.mark.slow), pytest.param("dark", 1, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_axe_finds_nothing(house, visitor, scheme, every):
@@ -105,6 +105,7 @@ def test_deployment_refreshes_itself_keeps_the_focus_and_stops_at_the_end(house,
     assert page.evaluate("window.here") == "the same page"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_told_and_tried_again(house, visitor):
     somebody = visitor(house, "starter")
     page = somebody.at("doubtful")
