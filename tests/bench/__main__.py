@@ -39,7 +39,7 @@ class Plan:
     minutes: float
     rounds: int
     numbers: dict[str, int]
-    tries: int  # settings of each that are tried, with a quarter of the numbers; 0: all
+    tries: int  # settings of each that are tried, with half of the numbers; 0: all
     prepare: int
     feedback: int
     sizes: tuple[int, ...]
@@ -141,7 +141,7 @@ class Bench:
             senders[name] = sender
 
     def _best(self, kind: str, settings: dict[str, Any]) -> Contender:
-        number = self.plan.numbers[kind] // 4
+        number = self.plan.numbers[kind] // 2
         sender, settings[kind] = contenders.best(self.rig, kind, number, self.plan.tries)
         return sender
 

@@ -22,7 +22,7 @@ BODY = 10240
 CONNECTIONS = 8
 PEER = Path(__file__).with_name("peer.py")
 SETTINGS: dict[str, list[dict[str, int]]] = {
-    "product": [{"workers": 1}, {"workers": 2}],
+    "product": [{"workers": 1}, {"workers": 2}, {"workers": 2, "window": 500}],
     "post_office": [{"processes": p, "threads": t} for p, t in ((1, 1), (1, 5), (2, 1), (2, 5), (2, 10), (4, 5))],
     "mailer": [{"processes": 1}, {"processes": 2}, {"processes": 4}],
     "plain": [{}],
@@ -41,11 +41,12 @@ class Speed:
 Contender = Callable[[int], Speed]
 
 
-def product(rig: Rig, workers: int) -> Contender:
-    """Prepare, then claim, build, SMTP, journal, record in worker processes."""
+def product(rig: Rig, workers: int, window: int = 0) -> Contender:
+    """Prepare, then claim, build, SMTP, journal, record in worker processes. `window`: CLAIM_WINDOW, if not usual."""
+    how = ["--workers", workers, *(["--window", window] if window else [])]
 
     def send(number: int) -> Speed:
-        told = rig.product("send", number, "--port", rig.port, "--workers", workers)
+        told = rig.product("send", number, "--port", rig.port, *how)
         both = told["prepare_seconds"] + told["send_seconds"]
         return Speed(number / both, number / told["send_seconds"], 1e6 * told["cpu"] / number)
 

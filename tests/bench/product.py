@@ -284,8 +284,11 @@ def main() -> None:
     parser.add_argument("number", type=int)
     parser.add_argument("--port", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--window", help="CLAIM_WINDOW; without, the usual one")
     parser.add_argument("--rows", type=int, default=0, help="then multiply the rows to so many, and read figures")
     given = parser.parse_args()
+    if given.window:
+        os.environ["CLAIM_WINDOW"] = given.window
     django.setup()
     from django.db import connection
 
