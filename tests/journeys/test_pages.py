@@ -95,8 +95,10 @@ def test_deployment_refreshes_itself_keeps_the_focus_and_stops_at_the_end(house,
     expect(page.locator("#dm-act-pause")).to_be_focused()
     expect(page.locator("#dm-say")).to_have_text("Sending: 90 %")
     house.write(BATCH.format("sent = 12227, pending = 0, relayed = 12227"), sending)
-    house.write("UPDATE deliveries_delivery SET state = 95, finished_at = started_at WHERE id = ?", sending)
+    ended = "state = 95, finished_at = started_at, prepared_at = '2026-01-02 03:04:05'"
+    house.write(f"UPDATE deliveries_delivery SET {ended} WHERE id = ?", sending)
     expect(page.locator(".dm-headline")).to_have_text("Finished")
+    expect(page.locator("#dm-facts")).to_contain_text("2026-01-02 03:04")
     expect(page.locator("#dm-act-pause")).to_have_count(0)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -2,7 +2,7 @@
    It holds no figures and decides nothing: without it every page and button works by itself. */
 (() => {
   "use strict";
-  const PARTS = ["dm-tabs", "dm-actions", "dm-banners", "dm-deployment"];
+  const PARTS = ["dm-tabs", "dm-actions", "dm-banners", "dm-facts", "dm-dates", "dm-deployment"];
   const shown = new Map();
   let wait = 1000;
 
