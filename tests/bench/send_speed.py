@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -122,16 +123,26 @@ def _send(delivery) -> list[int]:
     from deliveries import sending
     from deliveries.states import State
 
-    marks = []
-    batches = list(delivery.batches.order_by("pk").values_list("pk", flat=True))
-    for number, batch in enumerate(batches):
-        sending.send(batch)
-        if number % max(1, len(batches) // 10) == 0:
-            marks.append(_rss())
-        delivery.refresh_from_db()
-        if delivery.state == State.FINISHED:
-            return marks
+    seen: list[int] = []
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(seen, over))
+    watch.start()
+    try:
+        for batch in delivery.batches.order_by("pk").values_list("pk", flat=True):
+            sending.send(batch)  # and what else is due, until the task's budget is used up
+            delivery.refresh_from_db()
+            if delivery.state == State.FINISHED:
+                return [seen[len(seen) * tenth // 10] for tenth in range(10)]
+    finally:
+        over.set()
+        watch.join()
     raise SystemExit(f"not finished: {delivery.get_state_display()} {delivery.hindrance}")
+
+
+def _watch(seen: list[int], over: threading.Event) -> None:
+    """Look at the memory from time to time."""
+    while not over.wait(0.05):
+        seen.append(_rss())
 
 
 def _processor(sink: int) -> dict[str, float]:
