@@ -248,6 +248,7 @@ def test_a_server_that_knows_no_ehlo_gets_helo(serve: Callable[..., Server]) -> 
     assert server.lines[1] == "HELO localhost"
 
 
+@pytest.mark.slow
 def test_a_server_that_says_421_to_every_mail_is_given_up(serve: Callable[..., Server]) -> None:
     server = serve({"MAIL": "421 4.7.0 go away"})
     diary = dispatch(server, 500, connections=2)

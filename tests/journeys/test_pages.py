@@ -163,6 +163,7 @@ def test_the_preview_is_drawn_and_its_frame_may_do_nothing(house, visitor):
     expect(page.locator(".cf-seen")).to_contain_text("Grace, the spring box is here")
 
 
+@pytest.mark.slow
 def test_pictures_for_the_readme(house, visitor, picture):
     page = visitor(house, "starter", height=1000).at("finished")
     picture(page, "dashboard-finished")

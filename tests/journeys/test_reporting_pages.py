@@ -84,9 +84,8 @@ def exporting(tracked_house: House) -> Iterator[House]:
     house.write(f"DELETE FROM auth_user_groups WHERE (user_id, group_id) IN ({which})")
 
 
-@pytest.mark.parametrize(("button", "ending"), [
-    ("CSV file", "csv"), pytest.param("Excel file", "xlsx", marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize(("button", "ending"), [("CSV file", "csv"), ("Excel file", "xlsx")])
 def test_a_file_comes_and_the_page_says_how_far_it_is_without_a_script(exporting, visitor, button, ending):
     page = visitor(exporting, "starter", java_script_enabled=False).at("finished", "export/sending-logs/")
     frame = page.frame_locator(".ex-progress")
