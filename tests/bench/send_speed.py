@@ -123,7 +123,7 @@ def _send(delivery) -> list[int]:
     from deliveries import sending
     from deliveries.states import State
 
-    seen: list[int] = []
+    seen = [_rss()]
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(seen, over))
     watch.start()

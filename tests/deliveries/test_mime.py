@@ -110,6 +110,21 @@ def test_the_wire_gives_back_what_was_rendered(
     assert not message.defects
 
 
+def test_addresses_that_were_laid_out_are_not_asked_for_again() -> None:
+    class Silent(Urls):
+        def link(self, index: int) -> str:
+            raise AssertionError("asked for again")
+
+    html = '<a href="https://a.example/">A</a> {% if country %}<a href="https://b.example/">B</a>{% endif %}'
+    linked = compile_content("S", html, "https://c.example/", fields=NAMES)
+    fields = {"country": "FR"}
+    wire = filled(linked, fields=fields, around=Around(), urls=Silent())
+    shown = linked.render(fields, Urls())
+    assert (body(parsed(wire), "html"), body(parsed(wire), "plain")) == (shown.html, shown.text)
+    with pytest.raises(RenderError, match="asked for again"):
+        filled(linked, fields=fields, urls=Silent())
+
+
 @settings(max_examples=150, deadline=None)
 @given(values, values, values)
 @example(".x", ".", "")
