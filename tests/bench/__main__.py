@@ -4,9 +4,9 @@
 
 All senders send the same ~10 KB into the same smtp-sink, in turns, round after round: the product (prepare, render,
 MIME, SMTP, journal, record; PostgreSQL with fsync), django-post_office and django-mailer (enqueue and send), each at
-the best number of processes and threads found; plain Django, `smtp-source -d -s 20`, and a pipelined C program as the
-limit of SMTP here. Medians and [lowest, highest]; ratios are taken within a round, so that what else the machine does
-meets both. `vs_post_office` compares the whole path of both, `vs_smtp_source` and `vs_limit` the sending.
+the best setting found (processes and threads; CLAIM_WINDOW); plain Django, `smtp-source -d -s 20`, and a pipelined C
+program as the limit of SMTP here. Medians and [lowest, highest]; ratios are taken within a round, so that what else the
+machine does meets both. `vs_post_office` compares the whole path of both, `vs_smtp_source` and `vs_limit` the sending.
 
 Then: preparation against bulk_create; reports applied; memory and processor time as a delivery grows; figures and pages
 of the largest; opens and clicks at gunicorn. What cannot be measured, or for what no time is left, is told under
