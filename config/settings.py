@@ -18,10 +18,17 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from config import database
+from config import database, environment_file
+
+try:
+    environment_file.load()
+except environment_file.CannotRead as error:
+    raise ImproperlyConfigured(str(error)) from error
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+# A value is text, also one that begins with $, which django-environ takes for the name of another variable.
+env.escape_proxy, env.ENVIRON = True, {name: value.replace("$", r"\$") for name, value in os.environ.items()}
 
 
 def _number(name: str, default: int, low: int, high: int) -> int:
