@@ -1,7 +1,10 @@
-"""How the log is written: a line of text, or (LOG_FORMAT=json) a line of JSON; in neither does an e-mail address stand.
+"""How the log is written: a line of text, or (LOG_FORMAT=json) a line of JSON.
+
+In neither does an e-mail address stand, nor the secret part of an address of ours.
 
 Whatever a mail server, a library or an exception says may quote an address: it is taken out of the finished text, the
-traceback's too, so that no line of the program has to remember it.
+traceback's too, so that no line of the program has to remember it. So is what opens a recipient's letter, a proof's
+verdict or the door of a mail service: Django names the path of each request that it refuses.
 """
 
 from __future__ import annotations
@@ -16,11 +19,18 @@ _LOCAL = r"(?:\"[^\"\n]{1,64}\"|[^\s<>()\[\]\",;:@\\]{1,200})"
 _DOMAIN = r"(?:\[[^\]\s]{1,60}\]|[^\s<>()\[\]\"',;:@|{}/\\]{1,255})"
 _ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
 HIDDEN = "(address)"
+# /t/<what>/<token>, /proof/<token>/, /feedback/<service>/<secret>/
+_SECRET_PATH = re.compile(r"(/(?:t/[a-z]|proof|feedback/[\w-]{1,50})/)[^\s/?#\"'<>]{1,500}")
 
 
 def without_addresses(text: str) -> str:
     """The text with every e-mail address hidden."""
     return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
+
+
+def without_secrets(text: str) -> str:
+    """The text without e-mail addresses, and without what stands in the place of a token or secret in a path."""
+    return _SECRET_PATH.sub(r"\1(secret)", without_addresses(text))
 
 
 class Line(logging.Formatter):
@@ -30,7 +40,7 @@ class Line(logging.Formatter):
         """One record, its traceback below it."""
         ids = "".join(f" {name}={value}" for name, value in getattr(record, "about", {}).items())
         line = super().format(record)
-        return without_addresses(line.replace(f" {record.name}:", f" {record.name}{ids}:", 1) if ids else line)
+        return without_secrets(line.replace(f" {record.name}:", f" {record.name}{ids}:", 1) if ids else line)
 
 
 class Json(logging.Formatter):
@@ -41,9 +51,9 @@ class Json(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         told = {
             "time": at, "level": record.levelname, "logger": record.name,
-            "message": without_addresses(record.getMessage()), **getattr(record, "about", {}),
+            "message": without_secrets(record.getMessage()), **getattr(record, "about", {}),
             "process": record.process,
         }  # fmt: skip
         if record.exc_info:
-            told["exception"] = without_addresses(self.formatException(record.exc_info))
+            told["exception"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(told, ensure_ascii=False, default=str)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.log_context import Ids, about
-from config.logs import Json, Line, without_addresses
+from config.logs import Json, Line, without_addresses, without_secrets
 from deliveries import sending
 from deliveries.models import SendingLog
 from tests.deliveries.sending_rows import sending_delivery
@@ -98,3 +98,19 @@ def test_the_settings_refuse_an_unknown_format() -> None:
     command = [sys.executable, "manage.py", "check"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode and "LOG_FORMAT is 'xml'; it must be one of text, json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/t/c/s3cret/4?x", "/t/o/s3cret.gif", "/t/m/s3cret", "/t/u/s3cret", "/proof/s3cret/", "/feedback/mailgun/s3cret/"],
+)
+def test_what_opens_a_letter_or_a_door_is_hidden_in_a_path(path: str) -> None:
+    assert "s3cret" not in without_secrets(f"Not Found: {path}") and "(secret)" in without_secrets(f'"GET {path}" 404')
+    assert without_secrets("Not Found: /admin/t/c and /proofs/1/") == "Not Found: /admin/t/c and /proofs/1/"
+
+
+@pytest.mark.django_db
+def test_a_refused_request_at_a_door_leaves_no_secret_in_the_log(written: StringIO, client: Any) -> None:
+    assert client.get("/proof/s3cret/").status_code == 404
+    assert client.post("/feedback/mailgun/s3cretsecretsecretsecret/").status_code == 404
+    assert "s3cret" not in written.getvalue() and "(secret)" in written.getvalue()
