@@ -50,7 +50,7 @@ transport_maps = inline:{{
     {{ refuse.test = smtp:[127.0.0.1]:{next_port} }}
     {{ later.test = smtp:[127.0.0.1]:{next_port} }}
     {{ expire.test = smtp:[127.0.0.1]:{next_port} }}
-    {{ bounces.test = lmtp:inet:127.0.0.1:{inbox_port} }} }}
+    {{ bounces.test = {bounces} }} }}
 virtual_mailbox_domains = deliver.test
 virtual_mailbox_base = {place}/mail
 virtual_mailbox_maps = static:all/
@@ -142,9 +142,12 @@ class Postfix:
 
 
 @contextmanager
-def running_postfix(program: str, *, inbox_port: int, delay_warning: int = 4) -> Iterator[Postfix]:
-    """An instance made from scratch; takes root. In: the path of `postfix`, the port of the bounce inbox, and the
-    seconds after which it says that it goes on trying."""
+def running_postfix(
+    program: str, *, inbox_port: int = 1, delay_warning: int = 4, main: str = "", master: str = ""
+) -> Iterator[Postfix]:
+    """An instance made from scratch; takes root. In: the path of `postfix`, the port of the bounce inbox, the seconds
+    after which it says that it goes on trying; and lines for main.cf and master.cf, which decide what becomes of
+    bounces if they name a service `office`."""
     place = Path(tempfile.mkdtemp(prefix="deliveries-postfix-"))
     place.chmod(0o755)
     port, owner = free_port(), _user("postfix")
@@ -154,11 +157,12 @@ def running_postfix(program: str, *, inbox_port: int, delay_warning: int = 4) ->
         shutil.chown(place / "data", *owner)
         shutil.chown(place / "mail", *owner)
         values = {
-            "place": place, "daemons": "/usr/lib/postfix/sbin", "inbox_port": inbox_port, "next_port": next_port,
+            "place": place, "daemons": "/usr/lib/postfix/sbin", "next_port": next_port,
+            "bounces": "office:" if master else f"lmtp:inet:127.0.0.1:{inbox_port}",
             "uid": owner[0], "gid": owner[1], "delay_warning": delay_warning, "port": port,
         }  # fmt: skip
-        (place / "etc" / "main.cf").write_text(_MAIN.format(**values))
-        (place / "etc" / "master.cf").write_text(_MASTER.format(**values))
+        (place / "etc" / "main.cf").write_text(_MAIN.format(**values) + main)
+        (place / "etc" / "master.cf").write_text(_MASTER.format(**values) + master)
         postfix = Postfix(program, place, port)
         postfix.command("start")
         try:

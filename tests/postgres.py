@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 class Postgres:
-    """A server made from scratch, in the directory `place`; it runs between `start` and `stop`, again and again."""
+    """A server made from scratch in the directory `place`; it runs, by `command`, between `start` and `stop`."""
 
     def __init__(self, server: str, place: Path, *, durable: bool = False, listen: str = "localhost") -> None:
         """As running_postgres; `listen`: the addresses that it answers on."""
@@ -44,8 +44,8 @@ class Postgres:
         locale = ["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         subprocess.run([*initdb, *locale], check=True, cwd=place, **_QUIET, **self._user)
         given = (*(() if durable else _FAST[:3]), *_FAST[3:], f"listen_addresses={listen}")
-        self._command = [server, "-D", str(self.data), "-p", str(self.port)]
-        self._command += [option for name in given for option in ("-c", name)]
+        self.command = [server, "-D", str(self.data), "-p", str(self.port)]
+        self.command += [option for name in given for option in ("-c", name)]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,7 +56,7 @@ class Postgres:
     def start(self, environment: dict[str, str] | None = None) -> None:
         """Start, and wait until it answers. Raises RuntimeError."""
         self.process = subprocess.Popen(
-            self._command, cwd=self._place, preexec_fn=_end_with_parent, env=environment, **_QUIET, **self._user
+            self.command, cwd=self._place, preexec_fn=_end_with_parent, env=environment, **_QUIET, **self._user
         )
         _wait_for(self.port, self.process)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -84,20 +85,84 @@ def test_workers_get_time_to_finish_a_name_and_a_journal_of_their_own() -> None:
     assert "?" in further["environment"]["HOST_ID"]  # compose refuses to start without one
 
 
-def test_the_database_and_the_broker_are_not_open_to_the_world() -> None:
-    services = compose("compose.yaml")["services"]
+def test_the_database_and_the_broker_are_open_to_other_hosts_by_tls_alone() -> None:
+    alone, shared = compose("compose.yaml")["services"], compose("compose.shared.yaml")["services"]
     for name in ("postgres", "redis"):
-        assert all(port.startswith("${PRIVATE_ADDRESS:-127.0.0.1}:") for port in services[name]["ports"])
+        assert "ports" not in alone[name]
+        assert all(port.startswith("${PRIVATE_ADDRESS:?") for port in shared[name]["ports"])
+    rules = [line.split() for line in (DEPLOY / "postgres-hba.conf").read_text().splitlines() if line[:4] == "host"]
+    assert [rule[0] for rule in rules if rule[-1] != "reject"] == ["hostssl"] and rules[-1][-1] == "reject"
+    assert "--port 0 --tls-port 6379" in shared["redis"]["command"][-1]
     for name in ("web", "bounces"):
-        assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
+        assert all(port.startswith("127.0.0.1:") for port in alone[name]["ports"])
 
 
-@pytest.mark.parametrize("unit", sorted(DEPLOY.glob("*.service")), ids=lambda path: path.stem)
+def test_every_image_is_named_by_its_digest_and_every_process_tells_how_it_is() -> None:
+    named = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.M)
+    for name in ("compose.yaml", "compose.sender.yaml"):
+        services = compose(name)["services"]
+        named += [service["image"] for service in services.values() if "build" not in service]
+        assert all("healthcheck" in service for service in services.values())
+    assert len(named) == 3 and all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in named)
+    assert re.search(r"^HEALTHCHECK .*CMD \[", (DEPLOY / "Dockerfile").read_text(), re.M)
+
+
+def _let_in(path: str) -> bool:
+    """Whether .dockerignore lets a file into the image: the last line that matches it or a folder above it decides."""
+    kept = True
+    parts = path.split("/")
+    above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        if (
+            line
+            and line[0] != "#"
+            and any(
+                fnmatch(name.rpartition("/")[2] if "**/" in line else name, pattern)
+                for name in above
+                if "**/" in line or name.count("/") == pattern.count("/")
+            )
+        ):
+            kept = line[0] == "!"
+    return kept
+
+
+def test_the_image_has_the_product_and_no_secret() -> None:
+    for path in ("manage.py", "config/settings.py", "config/run.lock", "campaigns/models.py"):
+        assert _let_in(path), path
+    for path in ("environment", "database_password", "broker_password", "tls_key"):
+        assert not _let_in(f"config/deploy/{path}"), path
+    for path in (".env", ".git/config", ".data/secret-key", "db.sqlite3", "tests/conftest.py", "config/.env"):
+        assert not _let_in(path), path
+    ignored = (ROOT / ".gitignore").read_text()
+    assert all(f"/config/deploy/{name}\n" in ignored for name in ("environment", "*_password", "tls_*"))
+
+
+UNITS = sorted(DEPLOY.glob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def test_systemd_understands_the_unit(unit: Path, service: Callable[[str], str]) -> None:
     command = [service("systemd-analyze"), "verify", "--man=no", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if unit.name in line and "not executable" not in line]
     assert complaints == []
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_a_unit_may_do_little(unit: Path, service: Callable[[str], str]) -> None:
+    """`systemd-analyze security` rates 0 (nothing) to 10 (everything); "OK" begins below 3, these are at 1.4."""
+    command = [service("systemd-analyze"), "security", "--offline=yes", "--threshold=15", "--no-pager", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout.splitlines()[-1:]
+
+
+def test_all_units_are_held_alike() -> None:
+    own = ("Exec", "Description", "After", "KillMode", "Timeout", "Restart=", "#", "[")
+    held = {
+        tuple(line for line in unit.read_text().splitlines() if line and not line.startswith(own)) for unit in UNITS
+    }
+    assert len(held) == 1
 
 
 def test_postfix_understands_the_lines_for_bounces(service: Callable[[str], str], tmp_path: Path) -> None:
