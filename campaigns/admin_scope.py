@@ -18,6 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from . import access, units
+from .admin_versions import NoticesOthers
 from .models import Campaign
 
 if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
@@ -67,7 +68,7 @@ def key_in(text: str) -> int:
     return int(text)
 
 
-class UnitChoices(ModelAdmin):
+class UnitChoices(NoticesOthers):
     """Offers of what has a unit only what the user may read, and to administrators the units at and below their own."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -150,7 +151,7 @@ class UnitAdmin(UnitOwned):
         return self._may(request, "delete", obj, units.writes)
 
 
-class ForAllAdmin(ModelAdmin):
+class ForAllAdmin(NoticesOthers):
     """What belongs to nobody's unit and so to everybody's: only Administration with the unit All writes it."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from . import access
-from .admin_scope import ModelAdmin
+from .admin_versions import NoticesOthers
 from .condition_rows import ConditionsField
 from .levels_field import LevelsField
 from .models import ControlGroup, Typology, TypologyRule
@@ -23,7 +23,7 @@ _CONDITIONS = _(
 )
 
 
-class _ForAdministrators(ModelAdmin):
+class _ForAdministrators(NoticesOthers):
     """They concern everybody, so they are for administrators of everything to write (domain.md §3.3)."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import access, granting, units
-from .admin_scope import ModelAdmin
+from .admin_versions import NoticesOthers
 from .models import Campaign
 from .unit_models import ROOT, OrganizationalUnit
 
@@ -22,7 +22,7 @@ SHOWN = 200  # people on a page
 
 
 @admin.register(OrganizationalUnit)
-class UnitsAdmin(ModelAdmin):
+class UnitsAdmin(NoticesOthers):
     """The tree, for administrators: each changes what lies below his own unit. All (all) is fixed."""
 
     list_display = ["indented", "name", "groups_here"]

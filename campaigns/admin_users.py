@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import access, granting, units
+from .admin_versions import NoticesOthers
 from .unit_models import OrganizationalUnit
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ _PERSON: Any = (
 
 
 @admin.register(User)
-class PeopleAdmin(_Granting, _UserAdmin):
+class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
     """People at and below the administrator's unit. He cannot make or change a superuser, nor raise himself."""
 
     form: Any = type("PersonChangeForm", (PersonForm, UserChangeForm), {})
@@ -190,7 +191,7 @@ class GroupForm(GrantForm):
 
 
 @admin.register(Group)
-class RolesAdmin(_Granting, GroupAdmin):
+class RolesAdmin(NoticesOthers, _Granting, GroupAdmin):
     """Groups and their roles; single permissions are a superuser's affair, the built-in groups sync_roles'."""
 
     form = GroupForm

@@ -32,6 +32,7 @@ from .api_common import (
 from .api_schedules import RecurrenceSerializer, ScheduleSerializer, refuse_two_times, save_nested
 from .api_tracking import TrackingSerializer
 from .api_typologies import ControlGroupSerializer
+from .api_versions import Versioned
 from .idempotency import Idempotent
 from .models import Audience, Brand, Campaign, ControlGroup, Message, Profile, Schedule
 from .recurrence import Recurrence
@@ -201,7 +202,7 @@ class AudienceFilter(LabelFilter):
         fields = ["kind"]
 
 
-class CampaignViewSet(Idempotent, viewsets.ModelViewSet[Campaign]):
+class CampaignViewSet(Versioned, Idempotent, viewsets.ModelViewSet[Campaign]):
     """Campaigns that the user may read; making one needs Prepare deliveries everywhere."""
 
     serializer_class = CampaignSerializer
@@ -224,7 +225,7 @@ class CampaignViewSet(Idempotent, viewsets.ModelViewSet[Campaign]):
         serializer.save(created_by=self.request.user, unit=unit)
 
 
-class MessageViewSet(Idempotent, viewsets.ModelViewSet[Message]):
+class MessageViewSet(Versioned, Idempotent, viewsets.ModelViewSet[Message]):
     """Messages of readable campaigns. One that was confirmed is read-only."""
 
     serializer_class = MessageSerializer
@@ -254,7 +255,7 @@ class MessageViewSet(Idempotent, viewsets.ModelViewSet[Message]):
             serializer.save()
 
 
-class AudienceViewSet(InUnits, Idempotent, viewsets.ModelViewSet[Audience]):
+class AudienceViewSet(InUnits, Versioned, Idempotent, viewsets.ModelViewSet[Audience]):
     """Audiences; `members` adds profiles to a list."""
 
     queryset = Audience.objects.order_by("-pk")
@@ -294,7 +295,7 @@ class BrandViewSet(InUnits, viewsets.ReadOnlyModelViewSet[Brand]):
 
 
 class ProfileViewSet(
-    InUnits, Idempotent, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin,
+    InUnits, Versioned, Idempotent, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin,
     mixins.UpdateModelMixin, viewsets.GenericViewSet[Profile],
 ):  # fmt: skip
     """Profiles; `bulk` creates or updates up to 10,000 by address in one request."""

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from . import access, granting, units
 from .api_common import KeyPagination, ReadableKey
+from .api_versions import Versioned
 from .unit_models import ROOT, OrganizationalUnit
 
 
@@ -56,7 +57,7 @@ class UnitSerializer(serializers.ModelSerializer[OrganizationalUnit]):
 
 
 class UnitViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, mixins.UpdateModelMixin,
+    Versioned, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, mixins.UpdateModelMixin,
     viewsets.GenericViewSet[OrganizationalUnit],
 ):  # fmt: skip
     """Units that can be read from the administrator's own; he changes those below it."""
@@ -143,7 +144,7 @@ class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
 
 
 class _Rights(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Any]
+    Versioned, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Any]
 ):  # fmt: skip
     pagination_class = KeyPagination
     permission_classes = [Administers]

@@ -13,6 +13,8 @@ from rest_framework.permissions import AllowAny
 
 from .api_common import Selectable
 from .api_problems import MEDIA_TYPE, ProblemSerializer
+from .api_versions import HEADER as IF_MATCH
+from .api_versions import Versioned
 from .idempotency import HEADER, Idempotent
 
 _SHARED = {
@@ -22,6 +24,7 @@ _SHARED = {
     404: "There is nothing there, or nothing that you may read.",
     406: "The answer is JSON; the Accept header wants something else.",
     409: "It cannot be done now; the code says why.",
+    412: "It has changed since it was read: If-Match names another version.",
     413: "The body is too large.",
     415: "The body must be JSON.",
     422: "The Idempotency-Key was sent with another request.",
@@ -45,6 +48,9 @@ class Schema(AutoSchema):
         if self._idempotent():
             words = "Any unique text. The same request with it is done once; it gets the same answer for a day."
             found.append(OpenApiParameter(HEADER, str, OpenApiParameter.HEADER, description=words))
+        if self._versioned():
+            words = "The ETag with which it was read: it is changed only if it is still that version."
+            found.append(OpenApiParameter(IF_MATCH, str, OpenApiParameter.HEADER, description=words))
         if self.method == "GET" and self._selectable():
             words = "Names with commas between: only these fields, and the id."
             found.append(OpenApiParameter("fields", str, OpenApiParameter.QUERY, description=words))
@@ -73,8 +79,13 @@ class Schema(AutoSchema):
             yield from (400, 413, 415)
         if self.method == "GET" and (self._is_list_view() or self._selectable()):
             yield 400
+        if self._versioned():
+            yield 412
         if self._idempotent():
             yield from (400, 409, 413, 422)
+
+    def _versioned(self) -> bool:
+        return self.method == "PATCH" and isinstance(self.view, Versioned)
 
     def _idempotent(self) -> bool:
         return self.method == "POST" and isinstance(self.view, Idempotent)

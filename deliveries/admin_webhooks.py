@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from campaigns import access
-from campaigns.admin_scope import BoundedPaginator, ModelAdmin, key_in
+from campaigns.admin_scope import BoundedPaginator, key_in
+from campaigns.admin_versions import NoticesOthers
 from campaigns.retelling import retold
 
 from . import outbox
@@ -42,7 +43,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         return outbox.checked(self.cleaned_data["url"])
 
 
-class EverybodysAdmin(ModelAdmin):
+class EverybodysAdmin(NoticesOthers):
     """Webhooks tell of all deliveries, so they are kept by Administration with the unit All."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

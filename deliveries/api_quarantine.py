@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from campaigns.admin_scope import starts_with
 from campaigns.api_common import EverybodysRights, KeyPagination, Selectable
+from campaigns.api_versions import Versioned
 from campaigns.idempotency import Idempotent
 
 from . import quarantine
@@ -54,7 +55,7 @@ class QuarantineFilter(FilterSet):  # type: ignore[misc]  # django-filter has no
         return rows.filter(starts_with("address", text.lower()))
 
 
-class QuarantineViewSet(Idempotent, viewsets.ModelViewSet[QuarantinedAddress]):
+class QuarantineViewSet(Versioned, Idempotent, viewsets.ModelViewSet[QuarantinedAddress]):
     """Quarantined addresses."""
 
     queryset = QuarantinedAddress.objects.all()

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.api_common import Conflict, EverybodysRights, InUtc, KeyFilter, KeyPagination, Selectable
+from campaigns.api_versions import Versioned
 from campaigns.idempotency import Idempotent
 
 from . import outbox
@@ -92,7 +93,7 @@ class CallFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
 _SECRET = inline_serializer("WebhookSecret", {"secret": serializers.CharField()})
 
 
-class EndpointViewSet(Idempotent, viewsets.ModelViewSet[WebhookEndpoint]):
+class EndpointViewSet(Versioned, Idempotent, viewsets.ModelViewSet[WebhookEndpoint]):
     """Who is told of what happens to deliveries."""
 
     queryset = WebhookEndpoint.objects.order_by("-pk")

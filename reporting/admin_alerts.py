@@ -13,6 +13,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.admin_scope import ModelAdmin, StackedInline
+from campaigns.admin_versions import NoticesOthers
 
 from .alert_mail import INDICATORS
 from .alert_models import Alert, AlertCriterion, AlertDashboard
@@ -40,7 +41,7 @@ class Criteria(StackedInline):
 
 
 @admin.register(AlertDashboard)
-class AlertDashboardAdmin(ModelAdmin):
+class AlertDashboardAdmin(NoticesOthers):
     """Dashboards; off until somebody enables them."""
 
     list_display = ["label", "enabled", "group"]
