@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from . import audiences, units
 from .admin_scope import BoundedPaginator, UnitAdmin, starts_with
 from .condition_rows import ConditionsField
-from .models import Audience, AudienceMember, Profile
+from .models import Audience, Profile
 
 MOST_ADDED = 1000
 
@@ -139,9 +139,7 @@ class AudienceAdmin(UnitAdmin):
         if audience.kind != Audience.Kind.LIST:
             return []
         found = Profile.objects.filter(units.readable(request.user), email__in=addresses).values_list("pk", "email")
-        AudienceMember.objects.bulk_create(
-            [AudienceMember(audience=audience, profile_id=pk) for pk, _email in found], ignore_conflicts=True
-        )
+        audience.members.add(*(pk for pk, _email in found))
         return sorted(set(addresses) - {email for _pk, email in found})
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

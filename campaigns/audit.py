@@ -1,20 +1,18 @@
-"""Writing the audit: who did what, when, from where. One row for an act, in the transaction of the act itself.
+"""Writing the audit: who did what, when, from where. One entry for an act, in the transaction of the act itself.
 
-So no act is without its row, and a row stands for what was really committed. Refusals are written after the roll-back.
-Where it came from is what the present request says (Origin, a middleware), or else the program that runs.
+So no act is without its entry, and an entry stands for what was really committed. Refusals are written after the
+roll-back. What may tell of a person stands beside the entry (audit_values.py). Where it came from is what the present
+request says (Origin, a middleware), or else the program that runs.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import ipaddress
-import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 
-from . import audit_chain
-from .audit_models import AuditEntry
+from . import audit_chain, audit_sides, audit_values
+from .audit_models import AuditEntry, AuditValue
+from .audit_values import Kind, Value, line
 
 Outcome = AuditEntry.Outcome
-LONG = 300  # characters; a longer value is told by its fingerprint
 
 
 @dataclass(slots=True)
@@ -44,6 +42,14 @@ class Source:
 _source: ContextVar[Source | None] = ContextVar("audit_source", default=None)
 
 
+@dataclass(slots=True)
+class Draft:
+    """An entry that is not written yet, with the values beside it."""
+
+    entry: AuditEntry
+    values: list[Value]
+
+
 def record(
     act: str,
     *,
@@ -53,29 +59,75 @@ def record(
     outcome: str = Outcome.DONE,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
+    about: Kind | None = None,
+    plain: Collection[str] = (),
     **details: Any,
 ) -> AuditEntry:
-    """Add a row, in the caller's transaction if there is one.
+    """Add an entry, in the caller's transaction if there is one.
 
     In: `act`, stable, for programs; `by`, who acts (default: whose request it is); `subject_id` where there is no
-    `subject`; what differs between `before` and `after`; and details that fit into JSON.
+    `subject`; what differs between `before` and `after`; and details that fit into JSON. `about`: of whom texts tell
+    (default: what is known of the subject's model); `plain`: names of details that are no personal value and are to
+    stand in the chain itself.
     """
+    told = {"before": before, "after": after, **details}
+    return write(
+        draft(act, told, by=by, subject=subject, subject_id=subject_id, outcome=outcome, about=about, plain=plain)
+    )
+
+
+def draft(
+    act: str,
+    told: Mapping[str, Any],
+    *,
+    by: Any = None,
+    subject: models.Model | None = None,
+    subject_id: str = "",
+    outcome: str = Outcome.DONE,
+    about: Kind | None = None,
+    plain: Collection[str] = (),
+) -> Draft:
+    """What `record` would write; `write` writes it."""
     source = current()
     by = by if by is not None else source.user
-    told = {key: value for key, value in {"before": before, "after": after, **details}.items() if value is not None}
+    own = audit_sides.about(subject._meta.model if subject is not None else None)
+    about = about or own
+    content, values = audit_values.split(
+        {name: value for name, value in told.items() if value is not None},
+        _who(source, by, subject, own),
+        about=about,
+        plain=plain,
+    )
+    key = subject.pk if subject is not None else subject_id
     entry = AuditEntry(
-        act=_text(act, 64), outcome=outcome, actor_id=getattr(by, "pk", None),
-        actor=_text(by.get_username() if getattr(by, "pk", None) else "", 150), address=_text(source.address, 45),
-        agent=_text(source.agent, 120), channel=source.channel,
+        act=line(act, 64), outcome=outcome, actor_id=getattr(by, "pk", None), channel=source.channel,
         subject_type=subject._meta.label_lower if subject is not None else "",
-        subject_id=_text(subject.pk if subject is not None else subject_id, 64),
-        subject=_text(subject if subject is not None else "", 200),
-        content=json.dumps(_plain(told), sort_keys=True, separators=(",", ":")),
+        subject_id=line("" if key is None else key, 64), content=content, version=audit_values.VERSION,
     )  # fmt: skip
+    return Draft(entry, values)
+
+
+def _who(source: Source, by: Any, subject: Any, about: Kind) -> dict[str, tuple[str, Kind]]:
+    """Who acts from where on what: all of it stands beside. A recipient who acts for themselves has no account."""
+    known = getattr(by, "pk", None) is not None
+    own = Kind.STAFF if known or about is not Kind.RECIPIENT or source.channel != "web" else Kind.RECIPIENT
+    return {
+        "actor": (line(by.get_username() if known else "", 150), Kind.STAFF),
+        "address": (line(source.address, 45), own),
+        "agent": (line(source.agent, 120), own),
+        "subject": (line(subject if subject is not None else "", 200), about),
+    }
+
+
+def write(drafted: Draft) -> AuditEntry:
+    """Add the entry and its values."""
+    entry = drafted.entry
     entry.digest = audit_chain.digest(entry)
-    entry.save(force_insert=True)
-    source.written += 1
-    transaction.on_commit(audit_chain.seal, robust=True)
+    with transaction.atomic(savepoint=False):
+        entry.save(force_insert=True)
+        AuditValue.objects.bulk_create(AuditValue(entry=entry, **asdict(value)) for value in drafted.values)
+        transaction.on_commit(audit_chain.seal, robust=True)
+    current().written += 1
     return entry
 
 
@@ -94,29 +146,6 @@ def _program() -> Source:
     except (OSError, KeyError):
         who = "?"
     return Source("", f"{who}@{settings.HOST_ID}: {' '.join(words)}", "worker" if worker else "command line")
-
-
-def _text(value: Any, most: int) -> str:
-    """One line that every database takes."""
-    text = str(value).encode("utf-8", "replace").decode()[: most * 2]
-    return "".join(c if c.isprintable() else " " for c in text)[:most]
-
-
-def _plain(value: Any) -> Any:
-    """The value in what JSON and both databases take; a long text by its length and fingerprint."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, Mapping):
-        return {_text(key, 100): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    text = str(value)
-    if len(text) > LONG:
-        mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-        return f"{_text(text, 80)}… ({len(text)} characters, SHA-256 {mark})"
-    return _text(text, LONG)
 
 
 def client_address(meta: Mapping[str, Any]) -> str:

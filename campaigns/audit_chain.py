@@ -27,17 +27,19 @@ from django.db import connection, transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from .audit_models import AuditEntry
+from .audit_models import AuditEntry, AuditValue
 
 logger = logging.getLogger("campaigns.audit")
 
 ROWS = 500  # sealed or read at once
+ROWS_WITH_VALUES = 50
 START = "0" * 64  # the chain value before the first row
 PURGED = "audit.purged"
+ERASED = "audit.erased"
 _LOCK = 0x61756469  # PostgreSQL's advisory lock of the sealer
 _SIGNED = (
-    "act", "outcome", "actor_id", "actor", "address", "agent", "channel", "subject_type", "subject_id", "subject",
-    "content",
+    "act", "outcome", "actor_id", "old_actor", "old_address", "old_agent", "channel", "subject_type", "subject_id",
+    "old_subject", "content",
 )  # fmt: skip
 
 
@@ -61,9 +63,11 @@ def signed(text: str, digest: str) -> bool:
 
 
 def canonical(entry: Any) -> str:
-    """All that a row says, as one text: JSON of its columns in order, the date in UTC to the microsecond."""
+    """All that a row says, as one text: JSON of its version (from 2 on), of the date in UTC to the microsecond, and of
+    its columns in order. What stands beside is not in it, but for its digests in the content."""
     at = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
-    return json.dumps([at, *(getattr(entry, name) for name in _SIGNED)], separators=(",", ":"))
+    version = [entry.version] if entry.version > 1 else []
+    return json.dumps([*version, at, *(getattr(entry, name) for name in _SIGNED)], separators=(",", ":"))
 
 
 def digest(entry: Any) -> str:
@@ -168,7 +172,9 @@ def purge(before: datetime) -> int:
     logger.info("audit rows up to %s are deleted, as entry %s says", last, entry.pk)
     seal()
     while ids := list(gone.order_by("position").values_list("pk", flat=True)[:ROWS]):
-        AuditEntry.objects.filter(pk__in=ids)._raw_delete(using="default")
+        with transaction.atomic():
+            AuditValue.objects.filter(entry__in=ids)._raw_delete(using="default")
+            AuditEntry.objects.filter(pk__in=ids)._raw_delete(using="default")
     return number
 
 
@@ -182,13 +188,16 @@ def clean_up() -> None:
     purge(timezone.now() - timedelta(days=settings.KEEP_AUDIT_DAYS))
 
 
-def rows(after: int = 0) -> Iterator[AuditEntry]:
-    """Sealed rows in the chain's order, read some at a time."""
-    while found := list(AuditEntry.objects.filter(position__gt=after).order_by("position")[:ROWS]):
+def rows(after: int = 0, *, beside: bool = False) -> Iterator[AuditEntry]:
+    """Sealed rows in the chain's order, read some at a time; `beside`: with the values beside them, so fewer."""
+    some, most = AuditEntry.objects.order_by("position"), ROWS
+    if beside:
+        some, most = some.prefetch_related("beside"), ROWS_WITH_VALUES
+    while found := list(some.filter(position__gt=after)[:most]):
         yield from found
         after = found[-1].position or after
 
 
 def unsealed() -> Iterable[AuditEntry]:
-    """Rows that wait for their position."""
-    return AuditEntry.objects.filter(position=None).order_by("pk").iterator(ROWS)
+    """Rows that wait for their position, with the values beside them."""
+    return AuditEntry.objects.filter(position=None).prefetch_related("beside").order_by("pk").iterator(ROWS_WITH_VALUES)

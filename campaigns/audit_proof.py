@@ -1,4 +1,5 @@
-"""Checks the audit: says which rows were altered, removed or reordered, and whether its end was cut off."""
+"""Checks the audit: says which rows were altered, removed or reordered, and whether its end was cut off; and of the
+values beside, which were altered or added, and which are missing though no erasure says so."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from . import audit_chain
-from .audit_chain import PURGED, START, canonical, link_text, signed
+from . import audit_chain, audit_values
+from .audit_chain import ERASED, PURGED, START, canonical, link_text, signed
 from .audit_models import AuditEntry
 
 PATIENCE = timedelta(minutes=10)  # a row is sealed within seconds; the sweeper comes every few
@@ -32,6 +33,10 @@ class Proof:
     checked: int = 0
     head: tuple[int, str] = (0, START)
     waiting: int = 0
+    values: int = 0  # beside, that fit
+    erased: int = 0  # missing, as an erasure says
+    missing: dict[int, set[str]] = field(default_factory=dict)  # paths, by the entry's key
+    erasures: dict[int, set[str]] = field(default_factory=dict)  # the same, of what signed entries say is erased
 
     def say(self, position: int, words: str) -> None:
         """Add a finding."""
@@ -44,7 +49,7 @@ def verify(heads: Iterable[tuple[int, str]] = ()) -> Proof:
     wanted = _noted(heads)
     purges: dict[int, str] = {}
     previous: AuditEntry | None = None
-    for row in audit_chain.rows():
+    for row in audit_chain.rows(beside=True):
         _check(proof, row, previous)
         if wanted.pop(row.position or 0, {row.chain}) != {row.chain}:
             proof.say(row.position or 0, f"entry {row.position} is not the one whose head was noted")
@@ -56,6 +61,7 @@ def verify(heads: Iterable[tuple[int, str]] = ()) -> Proof:
     _beginning(proof, purges)
     _end(proof, wanted)
     _waiting(proof)
+    _missing(proof)
     return proof
 
 
@@ -72,6 +78,8 @@ def _check(proof: Proof, row: AuditEntry, previous: AuditEntry | None) -> None:
     proof.checked += 1
     if not signed(canonical(row), row.digest):
         proof.say(position, f"entry {position} ({row.act}, {row.at:%Y-%m-%d %H:%M:%S} UTC) was altered")
+    else:
+        _values(proof, row)
     if previous is None:
         proof.first = position
         before = START if position == 1 else None
@@ -85,6 +93,36 @@ def _check(proof: Proof, row: AuditEntry, previous: AuditEntry | None) -> None:
         proof.say(
             position, f"entry {position} does not follow entry {position - 1}: reordered, or its chain was altered"
         )
+
+
+def _values(proof: Proof, row: AuditEntry) -> None:
+    """The values beside a row whose own words are genuine."""
+    wanted, name = dict(row.digests), f"entry {row.position}" if row.position else f"row {row.pk}"
+    for value in row.beside.all():
+        _sides, own = wanted.pop(value.path, ("", ""))
+        if not own:
+            proof.say(row.position or 0, f"{name}: a value ({value.path}) was added beside it")
+        elif not audit_values.fits(value, own):
+            proof.say(row.position or 0, f"{name}: the value beside it ({value.path}) was altered")
+        else:
+            proof.values += 1
+    if wanted:
+        proof.missing[row.pk] = set(wanted)
+    if row.act == ERASED:
+        for key, paths in row.signed_content["told"].get("entries", {}).items():
+            proof.erasures.setdefault(int(key), set()).update(paths)
+
+
+def _missing(proof: Proof) -> None:
+    for key, paths in proof.missing.items():
+        said = paths & proof.erasures.get(key, set())
+        proof.erased += len(said)
+        if rest := sorted(paths - said):
+            row = AuditEntry.objects.get(pk=key)
+            name = f"entry {row.position}" if row.position else f"row {row.pk}"
+            proof.say(
+                row.position or 0, f"{name}: values beside it are gone ({', '.join(rest)}), and no erasure says so"
+            )
 
 
 def _beginning(proof: Proof, purges: dict[int, str]) -> None:
@@ -114,5 +152,7 @@ def _waiting(proof: Proof) -> None:
         proof.waiting += 1
         if not signed(canonical(row), row.digest):
             proof.say(0, f"row {row.pk} ({row.act}), which waits for its position, was altered")
-        elif row.at < timezone.now() - PATIENCE:
+            continue
+        _values(proof, row)
+        if row.at < timezone.now() - PATIENCE:
             proof.say(0, f"row {row.pk} ({row.act}) has waited for its position since {row.at:%Y-%m-%d %H:%M} UTC")

@@ -7,6 +7,7 @@ those at and below the import's unit alone: those of others are neither changed 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from datetime import timedelta
@@ -18,7 +19,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from . import units
+from . import audit, units
 from .csv_profiles import COLUMNS, DEFAULTS, FileError, Line, ProfileFile
 from .import_models import ImportProblem, ProfileImport, StagedProfile
 from .models import Audience, AudienceMember, Profile
@@ -45,12 +46,27 @@ def start(
     """Keep the file and ring a worker. Raises FileError at once if it is too large or its first line is wrong."""
     if len(data) > MAX_BYTES:
         raise FileError(_("The file is larger than %(n)s MB. Split it.", n=MAX_BYTES // 2**20))
-    ProfileFile(data)
-    held = ProfileImport.objects.create(
-        file_name=file_name[:255], data=data, skip_errors=skip_errors, audience=audience, created_by=by,
-        unit=(by and units.unit_of(by)) or units.root(),
-    )  # fmt: skip
-    ring(held.pk)
+    columns = ProfileFile(data).columns
+    with transaction.atomic():
+        held = ProfileImport.objects.create(
+            file_name=file_name[:255],
+            data=data,
+            skip_errors=skip_errors,
+            audience=audience,
+            created_by=by,
+            unit=(by and units.unit_of(by)) or units.root(),
+        )
+        audit.record(
+            "import.started",
+            by=by,
+            subject=held,
+            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(data),
+            columns=columns,
+            skip_errors=skip_errors,
+            audience=held.audience_id,
+        )
+        ring(held.pk)
     return held
 
 
@@ -173,14 +189,35 @@ def _refuse(held: ProfileImport, problems: list[tuple[int, str, str]]) -> None:
         ended = _end(held, ProfileImport.State.REFUSED, errors=F("errors") + len(problems))
         if ended:
             StagedProfile.objects.filter(profile_import=held).delete()
+            held.refresh_from_db(fields=["errors"])
+            audit.record(
+                "import.refused", by=held.created_by, subject=held, outcome=audit.Outcome.REFUSED, errors=held.errors
+            )
 
 
 def _apply(held: ProfileImport, columns: list[str]) -> None:
     """The one transaction that changes profiles; whoever ends the import first has done it."""
     with transaction.atomic(), unhurried():
         if _end(held, ProfileImport.State.DONE):
+            members = _members(held)
             created, updated = move_staged(held, columns)
             ProfileImport.objects.filter(pk=held.pk).update(created=created, updated=updated)
+            audit.record(
+                "import.done",
+                by=held.created_by,
+                subject=held,
+                created=created,
+                updated=updated,
+                errors=held.errors,
+                columns=columns,
+                audience=held.audience_id,
+                members_added=_members(held) - members,
+            )
+
+
+def _members(held: ProfileImport) -> int:
+    """How many profiles the list has that the import fills."""
+    return AudienceMember.objects.filter(audience=held.audience_id).count() if held.audience_id else 0
 
 
 def move_staged(held: ProfileImport, columns: list[str]) -> tuple[int, int]:

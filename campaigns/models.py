@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from . import date_formula, waves
 from .retelling import retold
 from .unit_models import GroupUnit, OrganizationalUnit, PersonUnit, unit_field  # noqa: F401
+from .watched import Watched
 
 one_line = RegexValidator(r"[\r\n\0]", _("Must be a single line."), inverse_match=True)
 
@@ -40,6 +41,8 @@ class Brand(models.Model):
     website = models.URLField(_("website"), blank=True)
     is_default = models.BooleanField(_("default brand"), default=False)
     unit = unit_field()
+
+    objects = Watched["Brand"].as_manager()
 
     class Meta:
         ordering = ["label"]
@@ -88,6 +91,8 @@ class Profile(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
 
+    objects = Watched["Profile"].as_manager()
+
     class Meta:
         verbose_name = _("profile")
         verbose_name_plural = _("profiles")
@@ -131,6 +136,8 @@ class Audience(models.Model):
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
+
+    objects = Watched["Audience"].as_manager()
 
     class Meta:
         ordering = ["label"]
@@ -192,6 +199,8 @@ class Campaign(models.Model):
         related_name="+",
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = Watched["Campaign"].as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -260,6 +269,8 @@ class Message(models.Model):
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
     locked_at = models.DateTimeField(_("locked"), null=True, editable=False)  # set at confirmation: read-only since
 
+    objects = Watched["Message"].as_manager()
+
     class Meta:
         ordering = ["-pk"]
         verbose_name = _("message")
@@ -309,6 +320,8 @@ class Schedule(models.Model):
     delivery_duration = models.DurationField(_("delivery duration"), default=timedelta(days=5))
     validity_end = models.DateTimeField(_("explicit end of validity"), null=True, blank=True)
 
+    objects = Watched["Schedule"].as_manager()
+
     class Meta:
         verbose_name = _("schedule")
         verbose_name_plural = _("schedules")
@@ -348,7 +361,7 @@ class Schedule(models.Model):
 
 
 from .api_models import ApiToken, ApiWindow, IdempotentRequest  # noqa: E402, F401
-from .audit_models import AuditEntry  # noqa: E402, F401
+from .audit_models import AuditEntry, AuditValue  # noqa: E402, F401
 from .import_models import ImportProblem, ProfileImport, StagedProfile  # noqa: E402, F401 - Django finds models here
 from .login_models import LoginTries, SecondFactor  # noqa: E402, F401
 from .notice_models import NoticeOff, ReaderLanguage  # noqa: E402, F401

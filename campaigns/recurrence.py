@@ -17,6 +17,7 @@ from django.utils.translation import gettext_noop
 from . import schedules
 from .models import Message, validate_time_zone
 from .retelling import retold
+from .watched import Watched
 
 TWO_TIMES = gettext_noop(
     "A recurring message leaves at the times of its recurrence. Choose “Once confirmed” in its schedule, or remove "
@@ -53,6 +54,8 @@ class Recurrence(models.Model):
     # On from here: the slot that comes next, and in whose name. No slot: the recurrence is off.
     next_at = models.DateTimeField(_("next execution"), null=True, db_index=True, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+")
+
+    objects = Watched["Recurrence"].as_manager()
 
     class Meta:
         verbose_name = _("recurrence")

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .models import Profile, validate_time_zone
 from .unit_models import unit_field
+from .watched import Watched
 
 _one_line = RegexValidator(r"[\r\n\0]", _("Must be a single line."), inverse_match=True)  # they go into headers
 
@@ -40,6 +41,8 @@ class TestProfile(models.Model):
     )
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)  # {name: text}
     unit = unit_field()
+
+    objects = Watched["TestProfile"].as_manager()
 
     class Meta:
         ordering = ["label"]

@@ -7,6 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .watched import Watched
+
 _web = URLValidator(schemes=["http", "https"])
 
 
@@ -32,6 +34,8 @@ class TrackingOptions(models.Model):
         help_text=_("Empty: the brand's website."),
     )  # fmt: skip
 
+    objects = Watched["TrackingOptions"].as_manager()
+
     class Meta:
         verbose_name = _("tracking")
         verbose_name_plural = _("tracking")
@@ -45,6 +49,8 @@ class NeverTracked(models.Model):
 
     url = models.TextField(_("URL"), unique=True)
     since = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+
+    objects = Watched["NeverTracked"].as_manager()
 
     class Meta:
         ordering = ["url"]

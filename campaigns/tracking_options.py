@@ -42,4 +42,6 @@ def of_message(message: Message) -> Tracking:
 
 def remember(urls: set[str]) -> None:
     """Keep URLs that were marked as never to be tracked."""
-    NeverTracked.objects.bulk_create((NeverTracked(url=url) for url in sorted(urls)), ignore_conflicts=True)
+    new = urls.difference(NeverTracked.objects.filter(url__in=urls).values_list("url", flat=True))
+    if new:  # another may keep them at the same time
+        NeverTracked.objects.bulk_create((NeverTracked(url=url) for url in sorted(new)), ignore_conflicts=True)

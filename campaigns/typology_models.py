@@ -13,6 +13,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from .models import Brand, Campaign, Message
+from .watched import Watched
 
 
 class TypologyRule(models.Model):
@@ -68,6 +69,8 @@ class TypologyRule(models.Model):
     counted = models.CharField(_("deliveries to count"), max_length=8, choices=Counted, default=Counted.ALL)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
 
+    objects = Watched["TypologyRule"].as_manager()
+
     class Meta:
         ordering = ["order", "pk"]
         verbose_name = _("typology rule")
@@ -110,6 +113,8 @@ class Typology(models.Model):
     levels = models.JSONField(_("control rules"), default=dict, blank=True)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
 
+    objects = Watched["Typology"].as_manager()
+
     class Meta:
         ordering = ["label"]
         verbose_name = _("typology")
@@ -151,6 +156,8 @@ class ControlGroup(models.Model):
         _("maximum size"), null=True, blank=True, help_text=_("With a percentage, too, the smaller of both holds.")
     )
     conditions = models.JSONField(_("excluded by a query"), default=list, blank=True)  # as in an audience
+
+    objects = Watched["ControlGroup"].as_manager()
 
     class Meta:
         verbose_name = _("control group")

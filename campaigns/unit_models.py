@@ -14,6 +14,8 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Substr
 from django.utils.translation import gettext_lazy as _
 
+from .watched import Watched
+
 ROOT = 1  # the key of All (all), which is always there
 STEP = 8  # digits of a key in a path
 DEEPEST = 20  # units one beneath the other
@@ -33,6 +35,8 @@ class OrganizationalUnit(models.Model):
         "self", models.PROTECT, verbose_name=_("within"), null=True, blank=True, related_name="children"
     )
     path = models.CharField(max_length=STEP * DEEPEST, editable=False, db_index=True)
+
+    objects = Watched["OrganizationalUnit"].as_manager()
 
     class Meta:
         ordering = ["path"]
@@ -87,6 +91,8 @@ class GroupUnit(models.Model):
     group = models.OneToOneField(Group, models.CASCADE, primary_key=True, related_name="unit_given")
     unit = models.ForeignKey(OrganizationalUnit, models.PROTECT, related_name="groups")
 
+    objects = Watched["GroupUnit"].as_manager()
+
     def __str__(self) -> str:
         return f"{self.group}: {self.unit}"
 
@@ -96,6 +102,8 @@ class PersonUnit(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="unit_given")
     unit = models.ForeignKey(OrganizationalUnit, models.PROTECT, related_name="people")
+
+    objects = Watched["PersonUnit"].as_manager()
 
     def __str__(self) -> str:
         return f"{self.user}: {self.unit}"

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
-from . import units
+from . import audit, units
+from .audit_values import Kind
 from .csv_profiles import Line, read_values
 from .import_models import ProfileImport
 from .importing import move_staged, stage_lines
@@ -47,6 +48,8 @@ def upsert(rows: Sequence[Mapping[str, object]], unit: OrganizationalUnit | None
             more_created, more_updated = move_staged(held, list(columns))
             created, updated = created + more_created, updated + more_updated
         held.delete()
+        fields = sorted({name for line in lines for name in line.values})
+        audit.record("profiles.upserted", created=created, updated=updated, fields=fields, about=Kind.RECIPIENT)
     return created, updated
 
 

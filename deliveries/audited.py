@@ -17,7 +17,9 @@ from django.db import models
 
 from campaigns import audit
 from campaigns.audit import Outcome
-from campaigns.audit_signals import watch
+from campaigns.audit_sides import Side, Told
+from campaigns.audit_signals import declare_and_hear
+from campaigns.audit_values import Kind
 
 from .refusal import Refused
 from .states import State
@@ -71,10 +73,32 @@ def _refused(act: str, by: Any, subject: Any, outcome: str, **details: Any) -> N
     audit.record(f"delivery.{act}", by=by, subject=where, outcome=outcome, **details)
 
 
+SIDES: dict[str, Side] = {  # of the audit (campaigns/audit_sides.py)
+    "deliveries.Routing": Told("routing"),
+    "deliveries.WebhookEndpoint": Told("webhookendpoint", untold=frozenset({"old_secret"})),  # ends by itself
+    "deliveries.QuarantinedAddress": Told("quarantine", about=Kind.RECIPIENT, untold=frozenset({"modified_at"})),
+    "deliveries.QualificationRule": Told("qualification_rule"),
+    "deliveries.Delivery": "its log tells, and @audited its refusals",
+    "deliveries.DeliveryEvent": "a delivery's log, from which the audit is told",
+    "deliveries.Batch": "counters and leases of workers",
+    "deliveries.SendingLog": "what became of each message; the ledger alone writes it",
+    "deliveries.ExclusionLog": "whom a preparation left out",
+    "deliveries.ExclusionCause": "counts of a preparation",
+    "deliveries.FeedbackEvent": "what mail servers reported; feedback.requalified tells of people's acts on it",
+    "deliveries.RawReport": "mails that came back, until they are read",
+    "deliveries.Heartbeat": "says that workers live",
+    "deliveries.Proof": "delivery.proof_sent tells",
+    "deliveries.ProofRecipient": "delivery.proof_sent tells how many",
+    "deliveries.Verdict": "delivery.approved and delivery.refused tell",
+    "deliveries.Run": "the executions of a series; its log tells",
+    "deliveries.WebhookCall": "what programs were told",
+    "deliveries.WebhookTry": "what programs were told",
+}
+
+
 def watch_setup() -> None:
-    """Mail servers and webhooks: where deliveries go, and who is told."""
-    for name in ("Routing", "WebhookEndpoint"):
-        watch(apps.get_model("deliveries", name))
+    """Mail servers and webhooks, the quarantine and its rules: where deliveries go, to whom, and who is told."""
+    declare_and_hear(SIDES)
 
 
 def seen(delivery: Any) -> dict[str, Any] | None:
@@ -98,7 +122,8 @@ def tell(event: DeliveryEvent) -> None:
         )
     elif event.user_id is not None or event.code in TOLD:
         details = {key: value for key, value in event.details.items() if key not in ("before", "after", "words")}
+        named = Kind.RECIPIENT if event.details.get("filters") else Kind.OTHER  # an export's filter names an address
         audit.record(
-            f"delivery.{event.code}", by=event.user, subject=event.delivery, words=event.message,
+            f"delivery.{event.code}", by=event.user, subject=event.delivery, words=event.message, about=named,
             before=running and running["before"], after=seen(event.delivery), details=details or None,
         )  # fmt: skip

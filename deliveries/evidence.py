@@ -16,7 +16,7 @@ from typing import IO, Any
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from campaigns import access, audit_chain
+from campaigns import access, audit_chain, audit_values
 from campaigns.audit_models import AuditEntry
 from campaigns.said import said as _
 
@@ -29,6 +29,8 @@ DECIDING = {  # files of decisions: the acts that they tell of, by the beginning
     "approvals.json": ("delivery.approv", "delivery.refuse", "delivery.proof", "delivery.send_proof"),
 }
 CONTENT = {"content/subject.txt": "subject", "content/message.html": "html", "content/message.txt": "text"}
+ABSENT = "(not in this pack)"  # what tells of recipients, or was erased
+Beside = audit_values.Value
 _DATES = ("created_at", "prepared_at", "confirmed_at", "contact_date", "started_at", "finished_at", "validity_end")
 README = """Evidence pack of the delivery {code}, “{label}”
 Made on {now} by {by}.
@@ -39,7 +41,8 @@ content/             the content that was prepared, exactly as it was frozen for
 confirmation.json    who confirmed (or tried, or took it back), when, from where
 approvals.json       who approved, where the campaign asks for it
 events.json          the delivery's log
-audit.jsonl          every entry of the audit about this delivery: the signed text, its digest, position and chain value
+audit.jsonl          every entry of the audit about this delivery: the signed text, its digest, position and chain
+                     value, and the values whose digests it holds, with their salts
 chain.csv            the audit's chain from before the first of these entries to its head
 manifest.json        the SHA-256 of each file, who made the pack and when, and the head of the chain
 SEAL                 HMAC-SHA-256 of manifest.json under the installation's audit key
@@ -104,6 +107,7 @@ def _files(delivery: Delivery, by: Any) -> Iterator[tuple[str, Iterator[str]]]:
     entries = list(
         AuditEntry.objects.filter(subject_type="deliveries.delivery", subject_id=str(delivery.pk))
         .exclude(position=None)
+        .prefetch_related("beside")
         .order_by("position")
     )
     now = f"{timezone.now():%Y-%m-%d %H:%M:%S} UTC"
@@ -148,18 +152,38 @@ def _cause(row: ExclusionCause) -> str:
 
 
 def _decision(entry: AuditEntry) -> dict[str, Any]:
-    names = ("position", "at", "act", "outcome", "actor", "address", "agent", "channel", "told")
-    return {name: getattr(entry, name) for name in names}
+    names = ("position", "at", "act", "outcome", "actor", "address", "agent", "channel")
+    return {**{name: getattr(entry, name) for name in names}, "told": told(entry.signed_content, _beside(entry))}
+
+
+def told(content: dict[str, Any], beside: list[Beside]) -> dict[str, Any]:
+    """What an entry tells in a pack. In: its signed content and the values that the pack holds of it."""
+    return audit_values.merged(content, beside, ABSENT) if "digests" in content else content
+
+
+def _beside(entry: AuditEntry) -> list[Beside]:
+    """The values beside an entry that do not tell of recipients."""
+    rows = [row for row in entry.beside.all() if row.kind != audit_values.Kind.RECIPIENT.value]
+    return [Beside(row.path, row.kind, row.before, row.after, row.salt) for row in rows]
 
 
 def _event(event: DeliveryEvent) -> dict[str, Any]:
-    who = str(event.user) if event.user else ""
-    return {"at": event.at, "code": event.code, "severity": event.severity, "message": event.message, "user": who}
+    """A line of the log, without the addresses by which somebody narrowed an export."""
+    who, message = str(event.user) if event.user else "", event.message
+    for sought in dict(event.details.get("filters") or {}).values():
+        message = message.replace(str(sought), "…")
+    return {"at": event.at, "code": event.code, "severity": event.severity, "message": message, "user": who}
 
 
 def _line(entry: AuditEntry) -> str:
-    told = {"position": entry.position, "signed": audit_chain.canonical(entry), "digest": entry.digest}
-    return json.dumps({**told, "chain": entry.chain}) + "\n"
+    line = {
+        "position": entry.position,
+        "signed": audit_chain.canonical(entry),
+        "digest": entry.digest,
+        "chain": entry.chain,
+        "beside": [asdict(value) for value in _beside(entry)],
+    }
+    return json.dumps(line) + "\n"
 
 
 def _chain(first: int) -> Iterator[str]:

@@ -7,12 +7,12 @@ import json
 import zipfile
 from typing import IO, Any
 
-from campaigns import audit_chain
+from campaigns import audit_chain, audit_values
 from campaigns.audit_chain import START, link_text, signed
 from campaigns.audit_models import AuditEntry
 from campaigns.fingerprint import seal
 
-from .evidence import DECIDING
+from .evidence import DECIDING, Beside, told
 
 LARGEST = 512 * 1024 * 1024  # bytes of all files together: more is no pack of ours
 _BROKEN = (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError)
@@ -78,21 +78,43 @@ def _entries(entries: list[dict[str, Any]], chain: dict[int, tuple[str, str]]) -
             wrong.append(f"entry {position} was altered")
         if chain.get(position) != (entry["digest"], entry["chain"]):
             wrong.append(f"entry {position} is not the one at its place in the chain")
+        digests = _signed(entry)[1].get("digests", {})
+        for value in _beside(entry):
+            if not audit_values.fits(value, digests.get(value.path, ("", ""))[1]):
+                wrong.append(f"entry {position}: the value beside it ({value.path}) is not the one that was signed")
     return wrong
 
 
-def _told(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(act, what was told) of a signed text."""
+def _signed(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(act, content) of a signed text. It begins with its version, and in version 1 with the date."""
     fields = json.loads(entry["signed"])
-    return fields[1], json.loads(fields[-1])
+    return fields[1 if isinstance(fields[0], str) else 2], json.loads(fields[-1])
+
+
+def _beside(entry: dict[str, Any]) -> list[Beside]:
+    return [Beside(**value) for value in entry.get("beside", ())]
+
+
+def _told(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(act, what was told) of an entry in a pack."""
+    act, content = _signed(entry)
+    return act, told(content, _beside(entry))
+
+
+def _actor(entry: dict[str, Any]) -> str:
+    """The name of whoever acted."""
+    fields = json.loads(entry["signed"])
+    if isinstance(fields[0], str):
+        return str(fields[4])
+    return audit_values.one(_signed(entry)[1].get("digests", {}), _beside(entry), "actor")
 
 
 def _content(parts: dict[str, bytes], entries: list[dict[str, Any]]) -> list[str]:
     """The content must be the one that the last preparation, and the confirmation after it, sealed."""
     sealed: dict[str, str] = {}
-    for act, told in map(_told, entries):
+    for act, what in map(_told, entries):
         if act in ("delivery.preparation_finished", "delivery.confirmed"):
-            sealed = told["after"]["fingerprint"]
+            sealed = what["after"]["fingerprint"]
     now = {part: seal({part: parts[name].decode()})[part] for name, part in _PARTS.items()}
     return [
         f"{name} is not what was confirmed" for name, part in _PARTS.items() if sealed and sealed[part] != now[part]
@@ -101,11 +123,11 @@ def _content(parts: dict[str, bytes], entries: list[dict[str, Any]]) -> list[str
 
 def _decisions(parts: dict[str, bytes], entries: list[dict[str, Any]]) -> list[str]:
     """What the files of decisions tell must be what the signed entries tell."""
-    told = {entry["position"]: _told(entry) for entry in entries}
+    signed_ones = {entry["position"]: (*_told(entry), _actor(entry)) for entry in entries}
     wrong = []
     for name, acts in DECIDING.items():
-        shown = {item["position"]: (item["act"], item["told"]) for item in json.loads(parts[name])}
-        if shown != {position: what for position, what in told.items() if what[0].startswith(acts)}:
+        shown = {item["position"]: (item["act"], item["told"], item["actor"]) for item in json.loads(parts[name])}
+        if shown != {position: what for position, what in signed_ones.items() if what[0].startswith(acts)}:
             wrong.append(f"{name} does not tell what the audit's entries tell")
     return wrong
 

@@ -10,6 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.watched import Watched
+
 from .qualification import HARD, IGNORED, REASONS, SOFT, InvalidRule, Rule, check
 from .states import FailureType, Reason
 
@@ -118,6 +120,8 @@ class QualificationRule(models.Model):
     type = models.CharField(_("type"), max_length=8, choices=_same((HARD, SOFT, IGNORED)))
     reason = models.CharField(_("reason"), max_length=24, choices=_same(REASONS))
     detail = models.CharField(_("detail"), max_length=64, blank=True)
+
+    objects = Watched["QualificationRule"].as_manager()
 
     class Meta:
         ordering = ["order", "pk"]

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
 from campaigns.said import kept
+from campaigns.watched import Watched
 
 from . import audited, outbox
 from .real_deliveries import RealDeliveries
@@ -356,6 +357,8 @@ class QuarantinedAddress(models.Model):
     by_hand = models.BooleanField(_("set by hand"), default=False)  # then reports never lower it
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
+
+    objects = Watched["QuarantinedAddress"].as_manager()
 
     class Meta:
         verbose_name = _("quarantined address")

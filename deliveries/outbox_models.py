@@ -13,6 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.watched import Watched
+
 
 def new_secret() -> str:
     """32 random bytes in base64, as Standard Webhooks wants a key to be."""
@@ -36,6 +38,8 @@ class WebhookEndpoint(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = Watched["WebhookEndpoint"].as_manager()
 
     class Meta:
         ordering = ["label"]

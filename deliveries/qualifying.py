@@ -9,6 +9,8 @@ from time import monotonic
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 
+from campaigns import audit
+
 from . import quarantine
 from .feedback_models import FeedbackEvent, QualificationRule
 from .qualification import DEFAULT_RULES, REASONS, InvalidRule, Qualification, Rule, check, ordered, qualify
@@ -88,6 +90,7 @@ def requalify(events: QuerySet[FeedbackEvent]) -> int:
     ids = list(events.filter(kind__in=_ABOUT_ADDRESSES).order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(ids), CHUNK):
         changed += _requalify(ids[start : start + CHUNK])
+    audit.record("feedback.requalified", number=len(ids), verdicts=changed)
     return changed
 
 

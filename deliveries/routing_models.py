@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.unit_models import unit_field
+from campaigns.watched import Watched
 
 from . import pacing
 
@@ -79,6 +80,8 @@ class Routing(models.Model):
     breaker_complaints = models.FloatField(
         _("breaker: complaints, %"), default=0.3, validators=[MaxValueValidator(100)]
     )
+
+    objects = Watched["Routing"].as_manager()
 
     class Meta:
         ordering = ["label"]

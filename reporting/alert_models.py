@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Campaign
+from campaigns.watched import Watched
 from deliveries.models import Delivery
 
 from .criteria import Level
@@ -37,6 +38,8 @@ class AlertDashboard(models.Model):
     throughput_processed = models.FloatField(_("throughput: only if processed below"), default=0.8, validators=_ratio)
     throughput_minimum = models.PositiveIntegerField(_("minimum throughput (messages an hour)"), default=1000)
     progress_processed = models.FloatField(_("in progress: processed ratio above"), default=0, validators=_ratio)
+
+    objects = Watched["AlertDashboard"].as_manager()
 
     class Meta:
         ordering = ["label"]
@@ -73,6 +76,8 @@ class AlertCriterion(models.Model):
     once_a_day = models.BooleanField(
         _("first occurrence of the day only"), default=True, help_text=_("Off: in every mail.")
     )
+
+    objects = Watched["AlertCriterion"].as_manager()
 
     class Meta:
         ordering = ["pk"]

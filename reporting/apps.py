@@ -10,6 +10,7 @@ class ReportingConfig(AppConfig):
     verbose_name = _("Reporting")
 
     def ready(self) -> None:
-        from . import schedules
+        from . import audited, schedules
 
+        audited.watch_alerts()
         post_migrate.connect(schedules.ensure, sender=self)

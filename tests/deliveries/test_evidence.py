@@ -17,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from campaigns import audit, audit_chain
+from campaigns.audit_models import AuditEntry
 from campaigns.models import Profile
 from deliveries import commands, evidence, evidence_proof, preparing
 from deliveries.models import Delivery
@@ -128,7 +129,9 @@ def swapped(data: bytes) -> bytes:
         ("chain.csv", without(2), "the chain has a gap before"),
         ("chain.csv", swapped, "the chain is broken at"),
         ("chain.csv", lambda data: data.rsplit(b"\n", 2)[0], "does not end at the manifest's head"),
-        ("audit.jsonl", lambda data: data.replace(b"starter", b"mallory"), "was altered"),
+        ("audit.jsonl", lambda data: data.replace(b"delivery.created", b"delivery.creaked"), "was altered"),
+        ("audit.jsonl", lambda data: data.replace(b"starter", b"mallory"), "(actor) is not the one that was signed"),
+        ("confirmation.json", lambda data: data.replace(b"starter", b"mallory"), "confirmation.json does not tell"),
         ("audit.jsonl", lambda data: data.replace(b'"position": 2', b'"position": 4'), "not the one at its place"),
         ("confirmation.json", lambda _: b"[]", "confirmation.json does not tell"),
         ("content/message.txt", lambda _: b"Another", "content/message.txt is not what was confirmed"),
@@ -166,8 +169,10 @@ def test_content_that_is_not_what_was_confirmed_is_found(sent: Delivery, root: A
 
 def test_an_audit_that_was_changed_since_contradicts_the_pack(sent: Delivery, root: Any) -> None:
     source = packed(sent, root)
+    lost = AuditEntry.objects.get(position=audit_chain.head()[0] - 1)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM campaigns_auditentry WHERE position = %s", [audit_chain.head()[0] - 1])
+        cursor.execute("DELETE FROM campaigns_auditvalue WHERE entry_id = %s", [lost.pk])
+        cursor.execute("DELETE FROM campaigns_auditentry WHERE id = %s", [lost.pk])
     assert "this database's audit" in findings(source) and findings(source, here=False) == ""
 
 

@@ -31,6 +31,7 @@ class Command(BaseCommand):
             raise CommandError(f"The audit is not whole: {len(proof.findings)} findings in {proof.checked} entries.")
         begin = f"{proof.first} to " if proof.checked else ""
         self.stdout.write(f"The audit is whole: entries {begin}{position}. Note its head: {position}:{chain}")
+        self.stdout.write(f"Beside it stand {proof.values} values; {proof.erased} were erased, as entries say.")
 
 
 def _given(options: dict[str, Any]) -> list[tuple[int, str]]:
