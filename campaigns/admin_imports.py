@@ -38,14 +38,31 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
         ),
     )
 
+    may_opt_in = forms.BooleanField(
+        label=_("this file may opt people in again"),
+        required=False,
+        help_text=_(
+            "Where it says “no” for an opt-out. Otherwise they stay opted out, and the report tells the lines."
+        ),
+    )
+
     class Meta:
         model = ProfileImport
-        fields = ["file", "audience", "skip_errors"]
+        fields = ["file", "audience", "skip_errors", "empty_clears", "may_opt_in", "consent_source"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         lists: Any = self.fields["audience"]
         lists.queryset = lists.queryset.filter(units.writable(self.user))
+
+    def clean_consent_source(self) -> str:
+        """With the choice to which it belongs, and not without."""
+        source = str(self.cleaned_data["consent_source"]).strip()
+        if self.cleaned_data.get("may_opt_in") and not source:
+            raise forms.ValidationError(_("Write where these people said that they want mail again."))
+        if source and not self.cleaned_data.get("may_opt_in"):
+            raise forms.ValidationError(_("Tick the choice above, too, or leave this empty."))
+        return source
 
     def clean(self) -> dict[str, Any]:
         """Start the import if all is well, so that what is wrong with the file appears beside it."""
@@ -59,6 +76,8 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
                     by=self.user,
                     skip_errors=values["skip_errors"],
                     audience=values["audience"],
+                    empty_clears=values["empty_clears"],
+                    consent_source=values["consent_source"],
                 )
             except FileError as error:
                 self.add_error("file", retold(error.message))

@@ -13,30 +13,14 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import audiences, units
+from . import audiences, consent_shown, profile_form, units
 from .admin_scope import BoundedPaginator, UnitAdmin, starts_with
 from .condition_rows import ConditionsField
+from .consent_models import FLAGS
 from .models import Audience, Profile
+from .profile_form import PERSON, ProfileForm
 
 MOST_ADDED = 1000
-
-
-class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A profile; attributes are names with texts."""
-
-    class Meta:
-        model = Profile
-        fields = [
-            "email", "first_name", "last_name", "gender", "birth_date", "mobile", "city", "country", "language",
-            "time_zone", "email_format", "opt_out", "opt_out_email", "attributes",
-        ]  # fmt: skip
-
-    def clean_attributes(self) -> dict[str, str]:
-        """Messages and filters read attributes as text."""
-        held = self.cleaned_data["attributes"] or {}
-        if not isinstance(held, dict) or not all(isinstance(value, str) for value in held.values()):
-            raise ValidationError(_('Write texts by name, like {"size": "M", "city": "Paris"}.'))
-        return held
 
 
 @admin.register(Profile)
@@ -44,6 +28,7 @@ class ProfileAdmin(UnitAdmin):
     """Profiles, made for millions: search by the beginning of the address or a name, no counting beyond 10,000."""
 
     form = ProfileForm
+    fieldsets = [(None, {"fields": PERSON}), (gettext_lazy("Consent"), {"fields": FLAGS})]
     lends = frozenset({"view"})  # whoever writes messages in some campaign may see whom they reach
     list_display = ["email", "first_name", "last_name", "city", "country", "opt_out_email", "opt_out"]
     search_fields = ["email"]  # get_search_results() decides; this shows the search bar
@@ -62,6 +47,26 @@ class ProfileAdmin(UnitAdmin):
             return queryset, False
         found = starts_with("email", term.lower()) | starts_with("first_name", term) | starts_with("last_name", term)
         return queryset.filter(found), False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Profile | None = None) -> Any:
+        """With what opts in again, where somebody is out and the reader may change it."""
+        found = super().get_fieldsets(request, obj)
+        if obj is None or not profile_form.taken_out(obj) or not self.has_change_permission(request, obj):
+            return found
+        person, (title, _flags), *rest = found
+        return [person, (title, {"fields": [*FLAGS, *profile_form.AGAIN]}), *rest]
+
+    def save_model(self, request: HttpRequest, obj: Profile, form: Any, change: bool) -> None:
+        """The profile, and then what the form says of consent."""
+        super().save_model(request, obj, form, change)
+        form.say(request.user)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """With the history of consent."""
+        profile = kwargs.get("obj")
+        if profile is not None:
+            context["consent"] = consent_shown.of(profile)
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class AudienceForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -15,7 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from . import access, audiences, csv_profiles, units, upserting
+from . import access, audiences, consent, csv_profiles, units, upserting
 from .api_common import (
     GREATEST,
     CampaignKey,
@@ -29,10 +29,12 @@ from .api_common import (
     UnitKey,
     WithUnit,
 )  # fmt: skip
+from .api_consent import SOURCE_WORDS, ConsentHistory, Opting, origin_of
 from .api_schedules import RecurrenceSerializer, ScheduleSerializer, refuse_two_times, save_nested
 from .api_tracking import TrackingSerializer
 from .api_typologies import ControlGroupSerializer
 from .api_versions import Versioned
+from .consent import MOST_SOURCE
 from .idempotency import Idempotent
 from .models import Audience, Brand, Campaign, ControlGroup, Message, Profile, Schedule
 from .recurrence import Recurrence
@@ -139,15 +141,15 @@ class BrandSerializer(Selectable, serializers.ModelSerializer[Brand]):
         fields = ["id", "label", "sender_name", "sender_address", "reply_to", "website", "is_default", "unit"]
 
 
-class ProfileSerializer(Selectable, WithUnit, serializers.ModelSerializer[Profile]):
-    """A profile."""
+class ProfileSerializer(Selectable, WithUnit, Opting, serializers.ModelSerializer[Profile]):
+    """A profile. `opt_out` and `opt_out_email` are taken back only with a `consent_source`; null says nothing."""
 
     class Meta:
         model = Profile
         fields = [
             "id", "email", "first_name", "last_name", "gender", "birth_date", "mobile", "city", "country", "language",
-            "time_zone", "email_format", "opt_out", "opt_out_email", "attributes", "unit", "created_at",
-            "modified_at",
+            "time_zone", "email_format", "opt_out", "opt_out_email", "consent_source", "address_opted_out",
+            "attributes", "unit", "created_at", "modified_at",
         ]  # fmt: skip
         read_only_fields = ["created_at", "modified_at"]
         extra_kwargs = {"email": {"required": True}}
@@ -172,6 +174,22 @@ class BulkSerializer(serializers.Serializer[Any]):
     """Profiles by address: objects of the profile's fields."""
 
     profiles = serializers.ListField(child=serializers.DictField(), max_length=upserting.MAX_ROWS)
+    empty_clears = serializers.BooleanField(
+        default=False, help_text="Null and empty texts clear the field; else they say nothing. Never of opt-outs."
+    )
+    consent_source = serializers.CharField(default="", allow_blank=True, max_length=MOST_SOURCE, help_text=SOURCE_WORDS)
+
+
+class BulkResultSerializer(serializers.Serializer[Any]):
+    """How many were made, changed, opted out and in again; which rows would have opted in and did not."""
+
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    opted_out = serializers.IntegerField()
+    opted_in = serializers.IntegerField()
+    stay_out = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Rows, from 0: still opted out, for want of a consent_source."
+    )
 
 
 class LabelFilter(FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -295,10 +313,11 @@ class BrandViewSet(InUnits, viewsets.ReadOnlyModelViewSet[Brand]):
 
 
 class ProfileViewSet(
-    InUnits, Versioned, Idempotent, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin,
+    InUnits, Versioned, Idempotent, ConsentHistory, mixins.ListModelMixin, mixins.RetrieveModelMixin,
+    mixins.CreateModelMixin,
     mixins.UpdateModelMixin, viewsets.GenericViewSet[Profile],
 ):  # fmt: skip
-    """Profiles; `bulk` creates or updates up to 10,000 by address in one request."""
+    """Profiles; `bulk` creates or updates up to 10,000 by address in one request; `consent` tells who opted one out."""
 
     queryset = Profile.objects.all()
     serializer_class = ProfileSerializer
@@ -307,21 +326,24 @@ class ProfileViewSet(
     filterset_fields = ["email", "country", "language", "opt_out_email"]
     http_method_names = ["get", "post", "patch", "head", "options"]
 
-    @extend_schema(
-        request=BulkSerializer,
-        responses=inline_serializer(
-            "ProfileBulkResult", {"created": serializers.IntegerField(), "updated": serializers.IntegerField()}
-        ),
-    )
+    def get_queryset(self) -> QuerySet[Profile]:
+        """With what letters have said of their addresses."""
+        return consent.with_held(super().get_queryset())
+
+    @extend_schema(request=BulkSerializer, responses=BulkResultSerializer)
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
-        """Create or update profiles by address, all or none; errors name the place in the list."""
+        """Create or update profiles by address, all or none; errors name the place in the list. What is null or an
+        empty text says nothing, unless `empty_clears`; rows that would opt somebody in again need `consent_source`."""
         if not request.user.has_perms(["campaigns.add_profile", "campaigns.change_profile"]):
             raise PermissionDenied("Creating and changing profiles needs both permissions.")
         asked = BulkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        origin = origin_of(request, consent.Way.BULK, given["consent_source"])
+        unit, clears = units.unit_of(request.user), given["empty_clears"]
         try:
-            created, updated = upserting.upsert(asked.validated_data["profiles"], units.unit_of(request.user))
+            done = upserting.upsert(given["profiles"], origin, unit, empty_clears=clears)
         except upserting.BadRows as error:
             raise serializers.ValidationError({"profiles": error.messages}) from error
-        return Response({"created": created, "updated": updated})
+        return Response(done._asdict())

@@ -23,11 +23,11 @@ TEXTS = {
     "first_name": 128, "last_name": 128, "mobile": 32, "city": 128, "country": 64, "language": 16,
 }  # fmt: skip
 WORDS = {
-    "gender": {"": 0, "unknown": 0, "male": 1, "m": 1, "female": 2, "f": 2, "0": 0, "1": 1, "2": 2},
-    "email_format": {"": 0, "unknown": 0, "text": 1, "html": 2, "0": 0, "1": 1, "2": 2},
+    "gender": {"unknown": 0, "male": 1, "m": 1, "female": 2, "f": 2, "0": 0, "1": 1, "2": 2},
+    "email_format": {"unknown": 0, "text": 1, "html": 2, "0": 0, "1": 1, "2": 2},
 }
 YES_NO = {
-    "1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False, "": False,
+    "1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False,
 }  # fmt: skip
 SWITCHES = ("opt_out", "opt_out_email")
 COLUMNS = ("email", *TEXTS, *WORDS, "birth_date", "time_zone", *SWITCHES)
@@ -50,7 +50,10 @@ class FileError(ValueError):
 
 @dataclass(slots=True)
 class Line:
-    """A line of the file: its number, its values by column, and what is wrong with it as (column, message)."""
+    """A line of the file: its number, its values by column, and what is wrong with it as (column, message).
+
+    An empty cell is None among the values, and '' among the attributes: what that means, whoever imports decides.
+    """
 
     number: int
     values: dict[str, object] = field(default_factory=dict)
@@ -142,7 +145,7 @@ def _read_cell(line: Line, column: str, cell: str) -> None:
         if attribute:
             line.attributes[attribute[1]] = _text(cell, 1000)
         else:
-            line.values[column] = _value(column, cell)
+            line.values[column] = _value(column, cell) if cell or column == "email" else None
     except ValueError as error:
         line.problems.append((column, error.args[0]))
 
@@ -184,19 +187,19 @@ def _text(cell: str, limit: int) -> str:
 
 def _word(cell: str, words: dict[str, object] | dict[str, int] | dict[str, bool]) -> object:
     if cell.lower() not in words:
-        raise ValueError(_("%(cell)s is none of %(words)s.", cell=_short(cell), words=", ".join(w for w in words if w)))
+        raise ValueError(_("%(cell)s is none of %(words)s.", cell=_short(cell), words=", ".join(words)))
     return words[cell.lower()]
 
 
-def _date(cell: str) -> date | None:
+def _date(cell: str) -> date:
     try:
-        return date.fromisoformat(cell) if cell else None
+        return date.fromisoformat(cell)
     except ValueError:
         raise ValueError(_("%(cell)s is no date; write it like 1990-12-31.", cell=_short(cell))) from None
 
 
 def _zone(cell: str) -> str:
-    if cell and cell not in available_zones():
+    if cell not in available_zones():
         raise ValueError(_("%(cell)s is no IANA time zone; write one like Europe/Paris.", cell=_short(cell)))
     return cell
 

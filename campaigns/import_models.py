@@ -27,6 +27,19 @@ class ProfileImport(models.Model):
         default=False,
         help_text=_("Otherwise one bad line stops the whole file, and nothing changes."),
     )
+    empty_clears = models.BooleanField(
+        _("empty cells clear"),
+        default=False,
+        help_text=_(
+            "Otherwise an empty cell says nothing, and known profiles keep what they have. Opt-outs are never cleared."
+        ),
+    )
+    consent_source = models.CharField(
+        _("source of the consent"),
+        max_length=200,
+        blank=True,
+        help_text=_("Where these people said that they want mail again, like “paper form of 12 May”."),
+    )  # without it the file opts nobody in again
     audience = models.ForeignKey(
         "campaigns.Audience",
         models.SET_NULL,
@@ -45,6 +58,9 @@ class ProfileImport(models.Model):
     unit = unit_field()
     created = models.PositiveIntegerField(_("profiles created"), default=0, editable=False)
     updated = models.PositiveIntegerField(_("profiles updated"), default=0, editable=False)
+    opted_out = models.PositiveIntegerField(_("opted out"), default=0, editable=False)
+    opted_in = models.PositiveIntegerField(_("opted in again"), default=0, editable=False)
+    stay_out = models.PositiveIntegerField(_("stay opted out"), default=0, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -71,24 +87,24 @@ class ProfileImport(models.Model):
 
 
 class StagedProfile(models.Model):
-    """A correct line, waiting for the transaction that moves it to the profiles. Columns are Profile's."""
+    """A correct line, waiting for the transaction that makes it a profile. Columns are Profile's; null: unsaid."""
 
     profile_import = models.ForeignKey(ProfileImport, models.CASCADE, db_index=False)
     run = models.PositiveIntegerField()
     line = models.PositiveIntegerField()
     email = models.CharField(max_length=254)
-    first_name = models.CharField(max_length=128)
-    last_name = models.CharField(max_length=128)
-    gender = models.PositiveSmallIntegerField()
+    first_name = models.CharField(max_length=128, null=True)  # noqa: DJ001
+    last_name = models.CharField(max_length=128, null=True)  # noqa: DJ001
+    gender = models.PositiveSmallIntegerField(null=True)
     birth_date = models.DateField(null=True)
-    mobile = models.CharField(max_length=32)
-    city = models.CharField(max_length=128)
-    country = models.CharField(max_length=64)
-    language = models.CharField(max_length=16)
-    time_zone = models.CharField(max_length=64)
-    email_format = models.PositiveSmallIntegerField()
-    opt_out = models.BooleanField()
-    opt_out_email = models.BooleanField()
+    mobile = models.CharField(max_length=32, null=True)  # noqa: DJ001
+    city = models.CharField(max_length=128, null=True)  # noqa: DJ001
+    country = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    language = models.CharField(max_length=16, null=True)  # noqa: DJ001
+    time_zone = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    email_format = models.PositiveSmallIntegerField(null=True)
+    opt_out = models.BooleanField(null=True)
+    opt_out_email = models.BooleanField(null=True)
     attributes = models.JSONField()
 
     class Meta:

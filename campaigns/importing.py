@@ -2,7 +2,8 @@
 
 A killed worker leaves staged lines alone, never half an import; the next run starts anew. An address that a profile
 has already updates the oldest such profile, in the columns that the file names; others become new profiles. Known are
-those at and below the import's unit alone: those of others are neither changed nor told of.
+those at and below the import's unit alone: those of others are neither changed nor told of. An empty cell says nothing,
+unless the import says that empty cells clear; of consent it never says anything (consent_staged.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from . import audit, units
-from .csv_profiles import COLUMNS, DEFAULTS, FileError, Line, ProfileFile
+from . import audit, consent, consent_staged, units
+from .csv_profiles import COLUMNS, DEFAULTS, SWITCHES, TEXTS, WORDS, FileError, Line, ProfileFile
 from .import_models import ImportProblem, ProfileImport, StagedProfile
 from .models import Audience, AudienceMember, Profile
 from .patience import unhurried
@@ -34,6 +35,7 @@ CHUNK = 2000
 _SILENT_FOR = timedelta(seconds=60)
 _STAGED = StagedProfile._meta.db_table
 _PROFILE = Profile._meta.db_table
+_PLAIN = (*(column for column in COLUMNS if column not in SWITCHES), "attributes")
 
 
 class Superseded(Exception):
@@ -41,9 +43,17 @@ class Superseded(Exception):
 
 
 def start(
-    data: bytes, file_name: str, *, by: Any, skip_errors: bool = False, audience: Audience | None = None
+    data: bytes,
+    file_name: str,
+    *,
+    by: Any,
+    skip_errors: bool = False,
+    audience: Audience | None = None,
+    empty_clears: bool = False,
+    consent_source: str = "",
 ) -> ProfileImport:
-    """Keep the file and ring a worker. Raises FileError at once if it is too large or its first line is wrong."""
+    """Keep the file and ring a worker. In: `consent_source`: where these people said that they want mail again;
+    without it nobody is opted in again. Raises FileError at once if it is too large or its first line is wrong."""
     if len(data) > MAX_BYTES:
         raise FileError(_("The file is larger than %(n)s MB. Split it.", n=MAX_BYTES // 2**20))
     columns = ProfileFile(data).columns
@@ -54,6 +64,8 @@ def start(
             skip_errors=skip_errors,
             audience=audience,
             created_by=by,
+            empty_clears=empty_clears,
+            consent_source=consent_source.strip()[: consent.MOST_SOURCE],
             unit=(by and units.unit_of(by)) or units.root(),
         )
         audit.record(
@@ -65,6 +77,8 @@ def start(
             columns=columns,
             skip_errors=skip_errors,
             audience=held.audience_id,
+            empty_clears=empty_clears,
+            opts_in=bool(held.consent_source),
         )
         ring(held.pk)
     return held
@@ -128,13 +142,23 @@ def stage_lines(held: ProfileImport, lines: list[Line]) -> None:
             held.pk,
             held.run,
             line.number,
-            *({**DEFAULTS, **line.values}[c] for c in COLUMNS),
-            json.dumps(line.attributes),
+            *_values(line, held.empty_clears),
+            json.dumps(line.attributes if held.empty_clears else {k: v for k, v in line.attributes.items() if v}),
         )
         for line in lines
     ]
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {_STAGED} ({', '.join(names)}) VALUES ({marks})", rows)
+
+
+def _values(line: Line, empty_clears: bool) -> list[object]:
+    """By column. None says nothing: a column that the line lacks, an opt-out that is empty, any that is empty unless
+    such cells clear."""
+    given = line.values
+    if not empty_clears:
+        return [given.get(column) for column in COLUMNS]
+    cleared = {column: DEFAULTS[column] for column, value in given.items() if value is None}
+    return [cleared.get(column, given.get(column)) for column in COLUMNS]
 
 
 def _report(held: ProfileImport, problems: Iterable[tuple[int, str, str]]) -> None:
@@ -199,9 +223,14 @@ def _apply(held: ProfileImport, columns: list[str]) -> None:
     """The one transaction that changes profiles; whoever ends the import first has done it."""
     with transaction.atomic(), unhurried():
         if _end(held, ProfileImport.State.DONE):
+            source = consent.Origin(
+                consent.Way.IMPORT, by=held.created_by, source=held.consent_source, profile_import=held.pk
+            )
             members = _members(held)
-            created, updated = move_staged(held, columns)
-            ProfileImport.objects.filter(pk=held.pk).update(created=created, updated=updated)
+            created, updated, said = move_staged(held, columns, source, KEPT_PROBLEMS)
+            counts = {"opted_out": said.opted_out, "opted_in": said.opted_in, "stay_out": said.stay_out}
+            ProfileImport.objects.filter(pk=held.pk).update(created=created, updated=updated, **counts)
+            _report(held, ((line, column, consent_staged.STAYS_OUT) for line, column in said.stays))
             audit.record(
                 "import.done",
                 by=held.created_by,
@@ -212,6 +241,7 @@ def _apply(held: ProfileImport, columns: list[str]) -> None:
                 columns=columns,
                 audience=held.audience_id,
                 members_added=_members(held) - members,
+                **counts,
             )
 
 
@@ -220,18 +250,26 @@ def _members(held: ProfileImport) -> int:
     return AudienceMember.objects.filter(audience=held.audience_id).count() if held.audience_id else 0
 
 
-def move_staged(held: ProfileImport, columns: list[str]) -> tuple[int, int]:
-    """Turn the staged rows into profiles, in the caller's transaction. Out: (created, updated)."""
+def move_staged(
+    held: ProfileImport, columns: list[str], origin: consent.Origin, most: int
+) -> tuple[int, int, consent_staged.Tally]:
+    """Turn the staged rows into profiles, in the caller's transaction.
+
+    In: `origin` of what they say of consent, and `most` lines that are told to change nothing of it. Out: (created,
+    updated, what became of consent).
+    """
     with connection.cursor() as cursor:
         reach = _reach(held)
-        cursor.execute(_update_sql(columns, reach), [_now(), held.pk])
+        cursor.execute(_update_sql(columns, reach, held.empty_clears), [_now(), held.pk])
         updated = cursor.rowcount
         cursor.execute(_insert_sql(reach), [held.unit_id, _now(), _now(), held.pk])
         created = cursor.rowcount
         if held.audience_id:
             cursor.execute(_member_sql(reach), [held.audience_id, held.pk])
+    mentioned = not {*SWITCHES}.isdisjoint(columns)
+    said = consent_staged.apply(held.pk, reach, origin, most) if mentioned else consent_staged.Tally()
     StagedProfile.objects.filter(profile_import=held).delete()
-    return created, updated
+    return created, updated, said
 
 
 def _end(held: ProfileImport, state: str, **changes: object) -> int:
@@ -252,24 +290,30 @@ def _reach(held: ProfileImport) -> str:
     return f" AND unit_id IN ({', '.join(str(int(key)) for key in keys)})"
 
 
-def _update_sql(columns: list[str], reach: str) -> str:
-    named = [c for c in columns if c in COLUMNS and c != "email"]
+def _update_sql(columns: list[str], reach: str, empty_clears: bool) -> str:
+    named = [c for c in columns if c in COLUMNS and c not in ("email", *SWITCHES)]
     merged = (
         "p.attributes || s.attributes"
         if connection.vendor == "postgresql"
         else "json_patch(p.attributes, s.attributes)"
     )
-    sets = [f"{c} = s.{c}" for c in named] + ["modified_at = %s", f"attributes = {merged}"]
+    said = (f"s.{c}" if empty_clears else f"COALESCE(s.{c}, p.{c})" for c in named)
+    sets = [f"{c} = {value}" for c, value in zip(named, said, strict=True)] + [
+        "modified_at = %s",
+        f"attributes = {merged}",
+    ]
     return f"""UPDATE {_PROFILE} AS p SET {", ".join(sets)} FROM {_STAGED} s
                WHERE s.profile_import_id = %s AND p.email = s.email
                AND p.id = (SELECT MIN(id) FROM {_PROFILE} WHERE email = s.email{reach})"""
 
 
 def _insert_sql(reach: str) -> str:
-    names = ", ".join((*COLUMNS, "attributes"))
-    picked = ", ".join(f"s.{name}" for name in (*COLUMNS, "attributes"))
-    return f"""INSERT INTO {_PROFILE} ({names}, unit_id, created_at, modified_at)
-               SELECT {picked}, %s, %s, %s FROM {_STAGED} s WHERE s.profile_import_id = %s
+    """New profiles are not opted out yet: consent_staged.py says it, as of the others."""
+    texts, numbers = dict.fromkeys(TEXTS, "''"), dict.fromkeys(WORDS, "0")
+    defaults = {**texts, **numbers, "time_zone": "''"}
+    picked = [f"COALESCE(s.{name}, {defaults[name]})" if name in defaults else f"s.{name}" for name in _PLAIN]
+    return f"""INSERT INTO {_PROFILE} ({", ".join(_PLAIN)}, {", ".join(SWITCHES)}, unit_id, created_at, modified_at)
+               SELECT {", ".join(picked)}, FALSE, FALSE, %s, %s, %s FROM {_STAGED} s WHERE s.profile_import_id = %s
                AND NOT EXISTS (SELECT 1 FROM {_PROFILE} WHERE email = s.email{reach}) ORDER BY s.line"""
 
 

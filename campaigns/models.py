@@ -9,11 +9,14 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import date_formula, waves
+from .consent_models import AddressOptIn, AddressOptOut, ConsentChange, Consenting  # noqa: F401 - Django finds them
 from .retelling import retold
 from .unit_models import GroupUnit, OrganizationalUnit, PersonUnit, unit_field  # noqa: F401
 from .watched import Watched
@@ -58,7 +61,7 @@ class Brand(models.Model):
         return self.label
 
 
-class Profile(models.Model):
+class Profile(Consenting):
     """A person who may receive messages. Addresses are stored in lower case; two profiles may share one."""
 
     class EmailFormat(models.IntegerChoices):
@@ -84,8 +87,6 @@ class Profile(models.Model):
     email_format = models.PositiveSmallIntegerField(
         _("e-mail format"), choices=EmailFormat, default=EmailFormat.UNKNOWN
     )
-    opt_out = models.BooleanField(_("opted out of any channel"), default=False)
-    opt_out_email = models.BooleanField(_("opted out of e-mail"), default=False)
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)  # {name: text}
     unit = unit_field()
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -101,7 +102,10 @@ class Profile(models.Model):
         indexes = [
             models.Index(fields=[field], name=f"profile_{field}", opclasses=["varchar_pattern_ops"])
             for field in ("email", "first_name", "last_name")
-        ]
+        ] + [
+            # One mailbox, also in old rows with capitals, of which there are few (consent.py).
+            models.Index(Lower("email"), name="profile_email_capitals", condition=~Q(email=Lower("email"))),
+        ]  # fmt: skip
 
     def __str__(self) -> str:
         return self.email or f"#{self.pk}"

@@ -6,8 +6,8 @@ from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from .admin_people import ProfileForm
 from .admin_scope import UnitAdmin
+from .profile_form import ProfileForm
 from .test_profile_models import TestProfile
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from django.db import transaction
 
 from . import audit, units
 from .audit_values import Kind
+from .consent import Origin
+from .consent_staged import Tally
 from .csv_profiles import Line, read_values
 from .import_models import ProfileImport
 from .importing import move_staged, stage_lines
@@ -26,31 +29,61 @@ class BadRows(ValueError):
         self.messages = messages[:_NAMED_PROBLEMS]
 
 
-def upsert(rows: Sequence[Mapping[str, object]], unit: OrganizationalUnit | None = None) -> tuple[int, int]:
+class Upserted(NamedTuple):
+    """How many profiles were made, changed, opted out and opted in again. `stay_out`: the rows, counted from 0, that
+    would have opted somebody in again and did not, for want of a source."""
+
+    created: int
+    updated: int
+    opted_out: int
+    opted_in: int
+    stay_out: list[int]
+
+
+def upsert(
+    rows: Sequence[Mapping[str, object]],
+    origin: Origin,
+    unit: OrganizationalUnit | None = None,
+    *,
+    empty_clears: bool = False,
+) -> Upserted:
     """Create profiles for new addresses and update known ones in the fields that their row names.
 
-    In: at most MAX_ROWS of {field: value}, `email` among them; `attributes` an object, merged. An empty field name or
-    value of the wrong kind, or an address named twice, raises BadRows. Known are the profiles at and below `unit`
-    (None: all), and new ones become its own. Out: (created, updated).
+    In: at most MAX_ROWS of {field: value}, `email` among them; `attributes` an object, merged. An unknown field, a
+    value of the wrong kind, or an address named twice, raises BadRows. Null or an empty text says nothing, unless
+    `empty_clears`, and of consent never. Known are the profiles at and below `unit` (None: all), and new ones become
+    its own. `origin` says who acts; with a source, rows may opt people in again.
     """
     lines = [read_values(number, row) for number, row in enumerate(rows)]
     problems = [f"[{line.number}] {column}: {text}" for line in lines for column, text in line.problems]
     problems += _twice(lines)
     if problems:
         raise BadRows(problems)
-    created = updated = 0
+    done: list[tuple[int, int, Tally]] = []
     with transaction.atomic():
         held = ProfileImport.objects.create(
-            file_name="API", data=b"", state=ProfileImport.State.DONE, unit=unit or units.root()
-        )
+            file_name="API", data=b"", state=ProfileImport.State.DONE, unit=unit or units.root(),
+            empty_clears=empty_clears, created_by=origin.by,
+        )  # fmt: skip
         for columns, alike in _by_columns(lines).items():
             stage_lines(held, alike)
-            more_created, more_updated = move_staged(held, list(columns))
-            created, updated = created + more_created, updated + more_updated
+            done.append(move_staged(held, list(columns), origin, 2 * MAX_ROWS))
         held.delete()
+        sums = _summed(done)
         fields = sorted({name for line in lines for name in line.values})
-        audit.record("profiles.upserted", created=created, updated=updated, fields=fields, about=Kind.RECIPIENT)
-    return created, updated
+        audit.record(
+            "profiles.upserted", created=sums.created, updated=sums.updated, fields=fields, about=Kind.RECIPIENT
+        )
+    return sums
+
+
+def _summed(done: Sequence[tuple[int, int, Tally]]) -> Upserted:
+    said = [tally for _created, _updated, tally in done]
+    return Upserted(
+        sum(created for created, _updated, _said in done), sum(updated for _created, updated, _said in done),
+        sum(one.opted_out for one in said), sum(one.opted_in for one in said),
+        sorted({line for one in said for line, _column in one.stays}),
+    )  # fmt: skip
 
 
 def _twice(lines: Sequence[Line]) -> list[str]:

@@ -18,6 +18,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from campaigns import consent_models
+
 from . import dialect, log_places
 from .models import Batch
 from .states import SENDING, LogStatus
@@ -62,6 +64,7 @@ class Claimed(NamedTuple):
     quarantine: int | None  # QuarantinedAddress.Status
     opt_out: bool | None
     opt_out_email: bool | None
+    mailbox_out: bool  # a letter's link has taken the address out, whoever has it
     fields: tuple[Any, ...]  # the profile columns asked for, in that order
 
 
@@ -130,6 +133,7 @@ def renew(lease: Lease) -> None:
 CLAIMABLE = (LogStatus.PENDING, LogStatus.SENT, LogStatus.FAILED)
 _HELD = "due_at IS NOT NULL"  # as are all claimed rows: it lets the index of due rows find them
 _CLAIMABLE = f"status IN ({', '.join(f'{status:d}' for status in CLAIMABLE)})"
+_MAILBOX_OUT = consent_models.is_held("LOWER(l.address)", "l.profile_id")
 _WAITS = f"l.{_CLAIMABLE} AND l.claim_fence IS NULL"
 
 
@@ -146,7 +150,7 @@ def claim(lease: Lease, limit: int, columns: tuple[str, ...] = ()) -> list[Claim
         rows = _due(lease.batch_id, f"l.claims < {CLAIMS_SUSPECT}", limit, columns)
         rows = rows or _due(lease.batch_id, f"l.claims >= {CLAIMS_SUSPECT}", 1, columns)
         taken = _mark(lease, [row[0] for row in rows])
-    return [Claimed._make((*row[:7], row[7:])) for row in rows if row[0] in taken]
+    return [Claimed._make((*row[:8], row[8:])) for row in rows if row[0] in taken]
 
 
 def _due(batch_id: int, among: str, limit: int, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -154,7 +158,7 @@ def _due(batch_id: int, among: str, limit: int, columns: tuple[str, ...]) -> lis
     of_batch = f"SELECT delivery_id FROM deliveries_batch WHERE id = {batch_id:d}"
     started_at = f"(SELECT started_at FROM deliveries_delivery WHERE id = ({of_batch}))"
     sql = f"""
-        SELECT l.id, l.address, l.attempts, l.claims, q.status, p.opt_out, p.opt_out_email{picked}
+        SELECT l.id, l.address, l.attempts, l.claims, q.status, p.opt_out, p.opt_out_email, {_MAILBOX_OUT}{picked}
         FROM {log_places.of_batch(batch_id)} l
         LEFT JOIN campaigns_profile p ON p.id = l.profile_id
         LEFT JOIN deliveries_quarantinedaddress q ON q.address = l.address

@@ -19,6 +19,7 @@ from django.db.models import Case, IntegerField, Model, Q, QuerySet, Value, When
 from django.db.models.functions import Length, StrIndex
 from django.utils import timezone
 
+from campaigns import consent_models
 from campaigns.models import Profile
 
 from . import dialect
@@ -116,6 +117,7 @@ class Target:
         self._write_domains_in_ascii()
         self._forget_those_who_are_there()
         analyse(_TARGET)  # the planner would guess wrong
+        self._exclude_opted_out_mailboxes()
         self._exclude_quarantined()
         found = dict(_rows(f"SELECT cause, COUNT(*) FROM {_TARGET} GROUP BY cause"))
         return [Found(cause, found.get(cause, 0)) for cause in OWN_CAUSES]
@@ -164,6 +166,10 @@ class Target:
         with connection.cursor() as cursor:
             cursor.executemany(change % "address", [(address, pk) for address, pk in written if address])
             cursor.executemany(change % "cause", [(Reason.BAD_QUALITY, pk) for address, pk in written if not address])
+
+    def _exclude_opted_out_mailboxes(self) -> None:
+        """Those that a letter's link took out, whoever has them now (domain.md §8)."""
+        leave_out(Reason.DENYLISTED, consent_models.is_held(f"LOWER({_TARGET}.address)", f"{_TARGET}.profile_id"))
 
     def _exclude_quarantined(self) -> None:
         """Erroneous addresses are still targeted (domain.md §8)."""

@@ -236,7 +236,7 @@ class Preparation:
                 self.log("traps", words, number=number)
             for trap in refused:
                 self.warnings += 1
-                words = _("The trap %(trap)s gets nothing: its address is in quarantine.", trap=trap)
+                words = _("The trap %(trap)s gets nothing: its address is in quarantine or was opted out.", trap=trap)
                 self.log("trap-quarantined", words, Severity.WARNING)
         self.facts.to_deliver += number
 

@@ -158,7 +158,8 @@ class Sender:
         if row.claims >= CLAIMS_POISON:
             words = f"The worker died {row.claims} times on this recipient."
             return _failed(row, Reason.NOT_BUILT, words, FailureType.NONE)
-        if row.opt_out or row.opt_out_email or row.quarantine == QuarantinedAddress.Status.DENYLIST:
+        opted_out = row.opt_out or row.opt_out_email or row.mailbox_out
+        if opted_out or row.quarantine == QuarantinedAddress.Status.DENYLIST:
             return _failed(row, Reason.DENYLISTED, "", FailureType.HARD)
         if row.quarantine == QuarantinedAddress.Status.QUARANTINE:
             return _failed(row, Reason.QUARANTINED, "", FailureType.HARD)

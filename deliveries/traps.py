@@ -12,6 +12,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from campaigns import mailboxes
+from campaigns.consent_models import AddressOptOut
 from campaigns.models import Message
 from campaigns.test_profile_models import TestProfile
 
@@ -21,14 +23,16 @@ from .target_table import TARGET, rows
 
 
 def reachable(message: Message) -> tuple[list[TestProfile], list[TestProfile]]:
-    """The message's traps: (those that mail may be sent to, those whose address is quarantined or on the denylist)."""
+    """The message's traps: (those that mail may be sent to, those whose address is quarantined, on the denylist, or
+    opted out by a letter)."""
     status = QuarantinedAddress.Status
     chosen = list(message.traps.filter(trap=True).order_by("pk"))
-    refused = QuarantinedAddress.objects.filter(
-        address__in=[trap.email for trap in chosen], status__in=(status.QUARANTINE, status.DENYLIST)
-    )
-    addresses = set(refused.values_list("address", flat=True)) if chosen else set()
-    return [one for one in chosen if one.email not in addresses], [one for one in chosen if one.email in addresses]
+    mine = [trap.email for trap in chosen]
+    refused = QuarantinedAddress.objects.filter(address__in=mine, status__in=(status.QUARANTINE, status.DENYLIST))
+    opted_out = AddressOptOut.objects.filter(address__in=map(mailboxes.canonical, mine), undone_at=None)
+    addresses = {*refused.values_list("address", flat=True), *opted_out.values_list("address", flat=True)}
+    out = {one.pk for one in chosen if not addresses.isdisjoint((one.email, mailboxes.canonical(one.email)))}
+    return [one for one in chosen if one.pk not in out], [one for one in chosen if one.pk in out]
 
 
 def write(delivery_id: int, traps: Iterable[TestProfile], due_at: datetime, batch_size: int) -> int:

@@ -1,14 +1,18 @@
-"""Opting out: on the profile, on the sending log, and as an event, in one transaction; and taking it back."""
+"""Opting out by a letter's link: of the mailbox (campaigns.consent), on the sending log, and as an event, in one
+transaction; and taking it back.
+
+The link of a proof is there to be looked at: it is noted on the proof's own log alone.
+"""
 
 from __future__ import annotations
 
 import time
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from campaigns.models import Profile
+from campaigns import consent
+from campaigns.consent import Letter, Way
 from deliveries.models import SendingLog
 
 from . import folding
@@ -17,29 +21,39 @@ from .models import TrackingType
 from .tracking import Visit
 
 
-def _profile(log: SendingLog) -> QuerySet[Profile]:
-    return Profile.objects.filter(pk__in=[log.profile_id] if log.profile_id else [])
+def is_proof(log: SendingLog) -> bool:
+    """True if the message was a proof."""
+    return log.delivery.proof_id is not None
 
 
 def is_out(log: SendingLog) -> bool:
-    """True if the recipient gets no more e-mail: by this message's opt-out, or by his profile."""
-    profile = _profile(log).values_list("opt_out_email", "opt_out").first()
-    return any(profile) if profile else log.opted_out_at is not None
+    """True if the address gets no more e-mail, whoever's profile has it; of a proof: if its button was pressed."""
+    return log.opted_out_at is not None if is_proof(log) else consent.mailbox_is_out(_letter(log))
 
 
-def opt_out(log: SendingLog, seen: Visit) -> None:
-    """Take the recipient out of e-mail. Again changes nothing: mail programs repeat their requests."""
+def may_undo(log: SendingLog) -> bool:
+    """True if there is something that this message's link did."""
+    return log.opted_out_at is not None if is_proof(log) else consent.may_undo(_letter(log))
+
+
+def opt_out(log: SendingLog, seen: Visit, *, way: Way = Way.LINK) -> None:
+    """Take the mailbox out of e-mail. Again changes nothing: mail programs repeat their requests."""
     with transaction.atomic():
+        if not is_proof(log):
+            consent.opt_out_mailbox(_letter(log), way)
         first = SendingLog.objects.filter(pk=log.pk, opted_out_at=None).update(opted_out_at=timezone.now())
-        _profile(log).filter(opt_out_email=False).update(opt_out_email=True, modified_at=timezone.now())
         if first:
             at = time.time_ns() // 1_000_000
             folding.store([Event(at, log.pk, TrackingType.OPT_OUT, -1, seen.head, seen.network, seen.agent)])
 
 
 def undo(log: SendingLog) -> None:
-    """Take back an opt-out that was made from this message; one that was made elsewhere stays. The event stays."""
+    """Take back what was done from this message; what was said elsewhere stays. The event stays."""
     with transaction.atomic():
-        mine = SendingLog.objects.filter(pk=log.pk, opted_out_at__isnull=False).update(opted_out_at=None)
-        if mine:
-            _profile(log).update(opt_out_email=False, modified_at=timezone.now())
+        if not is_proof(log):
+            consent.undo(_letter(log))
+        SendingLog.objects.filter(pk=log.pk, opted_out_at__isnull=False).update(opted_out_at=None)
+
+
+def _letter(log: SendingLog) -> Letter:
+    return Letter(log.pk, log.delivery_id, log.address, log.profile_id)

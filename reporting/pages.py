@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
+from campaigns.consent import Way
 from campaigns.problems import RenderError
 from deliveries.models import SendingLog
 
@@ -109,18 +110,22 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
         return nowhere(request)
     if request.method != "POST":
         return _optout_page(request, log, token)
+    one_click = request.POST.get("List-Unsubscribe") == "One-Click"
     if request.POST.get("act") == "undo":
         optout.undo(log)
     else:
-        optout.opt_out(log, tracking.visit(request.META))
-    if request.POST.get("List-Unsubscribe") == "One-Click":
+        optout.opt_out(log, tracking.visit(request.META), way=Way.ONE_CLICK if one_click else Way.LINK)
+    if one_click:
         return HttpResponse("Unsubscribed.\n", content_type="text/plain; charset=utf-8")
     return redirect("tracking-optout", token)
 
 
 def _optout_page(request: HttpRequest, log: SendingLog, token: str) -> HttpResponse:
     way = landing.trail(log.delivery_id)
-    context: dict[str, Any] = {"way": way, "address": log.address, "out": optout.is_out(log), "log": log}
+    context: dict[str, Any] = {
+        "way": way, "address": log.address, "out": optout.is_out(log), "may_undo": optout.may_undo(log),
+        "proof": optout.is_proof(log),
+    }  # fmt: skip
     response = TemplateResponse(request, "reporting/optout.html", context)
     response["Referrer-Policy"] = "no-referrer"  # the address of this page holds the token
     return response

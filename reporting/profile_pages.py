@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from campaigns import access, units
+from campaigns import access, consent_shown, units
 from campaigns.models import Profile
 
 from . import charts
@@ -31,6 +31,6 @@ def profile_history(request: HttpRequest, pk: int) -> HttpResponse:
     )
     context = {
         **admin.site.each_context(request), "title": str(profile), "opts": Profile._meta, "profile": profile,
-        "history": found, "chart": chart,
+        "history": found, "chart": chart, "consent": consent_shown.of(profile),
     }  # fmt: skip
     return TemplateResponse(request, "reporting/history.html", context)

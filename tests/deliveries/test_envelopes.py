@@ -28,7 +28,15 @@ def mailing(message: Any, routing: Any) -> envelopes.Mailing:
 def written(mailing: envelopes.Mailing, log_id: int) -> dict[str, str]:
     """The parts of a recipient's message, by subtype; his List-Unsubscribe under that name."""
     row = Claimed(
-        log_id, "ann@example.org", 0, 0, None, False, False, ("Ann", "Lee", 0, *("" for _ in mailing.columns[3:]))
+        log_id,
+        "ann@example.org",
+        0,
+        0,
+        None,
+        False,
+        False,
+        False,
+        ("Ann", "Lee", 0, *("" for _ in mailing.columns[3:])),
     )
     mail = message_from_bytes(mailing.letter(row).write(), policy=policy.default)
     parts = {part.get_content_subtype(): part.get_content() for part in mail.iter_parts()}

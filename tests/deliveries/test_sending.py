@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from campaigns import consent
 from campaigns.models import Profile
 from deliveries import batches, envelopes, sending, tasks, wires
 from deliveries import sender as sender_room
@@ -215,10 +216,24 @@ def test_who_may_not_be_mailed_any_more_fails_at_the_last_look(server, message, 
     if reason == Reason.QUARANTINED:
         QuarantinedAddress.objects.create(address="user1@example.net")
     else:
-        Profile.objects.filter(email="user1@example.net").update(opt_out_email=True)
+        person = Profile.objects.get(email="user1@example.net")
+        consent.opt_out([person.pk], ["opt_out_email"], consent.Origin("form"))
     send(delivery)
     assert SendingLog.objects.get(status=LogStatus.FAILED).reason == reason
     assert figures(delivery) == {"total": 3, "sent": 2, "relayed": 2, "failed": 1, "hard": 1} == true_figures(delivery)
+
+
+@pytest.mark.parametrize("profile_is", ["of another address now", "gone"])
+def test_an_address_that_a_letter_took_out_since_gets_nothing_whosever_it_is(server, message, routing, profile_is):
+    server()
+    delivery = sending_delivery(message, routing)
+    person = Profile.objects.filter(email="user1@example.net")
+    _changed = person.update(email="moved@example.net") if profile_is != "gone" else person.delete()
+    SendingLog.objects.filter(address="user1@example.net").update(address="User1@example.net")
+    consent.opt_out_mailbox(consent.Letter(10**6, 1, "user1@example.net", None), consent.Way.ONE_CLICK)
+    send(delivery)
+    assert SendingLog.objects.get(status=LogStatus.FAILED).reason == Reason.DENYLISTED
+    assert figures(delivery)["sent"] == 2
 
 
 def act_after(monkeypatch, number, act):

@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from campaigns import consent
 from campaigns.duplicating import duplicate
 from campaigns.models import ControlGroup, Profile, Schedule, TestProfile
 from deliveries import commands, preparing, progress, sending, wires
@@ -77,6 +78,13 @@ def test_who_is_of_the_target_gets_it_once_and_a_quarantined_trap_nothing(delive
         "trap@example.org"
     ]
     assert delivery.to_deliver == 5 and "Bounced" in delivery.events.get(code="trap-quarantined").message
+
+
+def test_a_trap_whose_address_was_opted_out_gets_nothing(delivery, starter):
+    consent.opt_out_mailbox(consent.Letter(10**6, 1, "trap@example.org", None), consent.Way.LINK)
+    prepared(delivery, starter)
+    assert not delivery.sending_logs.filter(test_profile=True).exists()
+    assert "opted out" in delivery.events.get(code="trap-quarantined").message
 
 
 def test_without_a_target_a_trap_gets_it_alone_and_the_warning_stays(delivery, starter):

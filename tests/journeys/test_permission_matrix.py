@@ -179,7 +179,7 @@ EXPECTED: dict[str, Rule] = {
     )},
     "healthz": Rule("*"), "metrics": Rule(),  # a token or a list of addresses opens metrics
     "api-tracking-logs": Rule(READERS), "api-tracked-urls": Rule(READERS), "api-figure-rows": Rule(READERS),
-    "api-profile-history": Rule("PSAU"),
+    "api-profile-history": Rule("PSAU"), "profile-consent": Rule("PSAU"),
     "quarantinedaddress-list": Rule(ADMINS, ADMINS, body={"address": "forged@example.com"}),
     "quarantinedaddress-detail": Rule(ADMINS, patch=ADMINS, delete=ADMINS, body={"status": 0}),
     "webhookendpoint-list": Rule(ADMINS, ADMINS, body={"label": "Forged", "url": "https://hooks.example/"}),

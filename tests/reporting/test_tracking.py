@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from campaigns import consent
 from deliveries import tokens
 from reporting.door import TrackingDoor
 from reporting.models import TrackingLog
@@ -133,8 +134,7 @@ def test_an_opt_out_can_be_undone_from_its_page(sent: Any, client: Client) -> No
 
 def test_undo_leaves_an_opt_out_that_was_made_elsewhere(sent: Any, client: Client) -> None:
     log = first_log(sent())
-    log.profile.opt_out_email = True
-    log.profile.save()
+    consent.opt_out([log.profile_id], ["opt_out_email"], consent.Origin("form"))
     client.post(url("optout", log), {"act": "undo"})
     log.profile.refresh_from_db()
     assert log.profile.opt_out_email

@@ -1,0 +1,32 @@
+"""When two addresses are one mailbox: letters' case does not matter, nor which of its two spellings a domain has.
+
+Profiles are stored in lower case (domain.md §8), but old rows may hold capitals, and a domain beyond ASCII may stand as
+it is read or as IDNA writes it. Pure.
+"""
+
+from __future__ import annotations
+
+import idna
+
+
+def canonical(address: str) -> str:
+    """The one form in which a mailbox is kept: lower case, the domain in IDNA's ASCII form (RFC 5891) if it has one."""
+    local, at, domain = address.strip().lower().rpartition("@")
+    if domain.isascii():
+        return f"{local}{at}{domain}"
+    try:
+        return f"{local}{at}{idna.encode(domain, uts46=True).decode('ascii')}"
+    except (idna.IDNAError, UnicodeError):
+        return f"{local}{at}{domain}"
+
+
+def spellings(address: str) -> list[str]:
+    """The forms, in lower case, in which a profile may hold this mailbox; the canonical one comes first."""
+    first = canonical(address)
+    local, at, domain = first.rpartition("@")
+    if "xn--" not in domain:
+        return [first]
+    try:
+        return [first, f"{local}{at}{idna.decode(domain).lower()}"]
+    except (idna.IDNAError, UnicodeError):
+        return [first]
