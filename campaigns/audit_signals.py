@@ -105,7 +105,7 @@ def watch_accounts() -> None:
     from guardian.models import GroupObjectPermission, UserObjectPermission
 
     from .api_models import ApiToken
-    from .models import Brand, Campaign
+    from .models import Brand, Campaign, ProofDomain
     from .unit_models import GroupUnit, OrganizationalUnit, PersonUnit
 
     watch(get_user_model(), "groups", "user_permissions")
@@ -117,6 +117,7 @@ def watch_accounts() -> None:
         watch(unit, name="unit")
     watch(Campaign)
     watch(Brand)
+    watch(ProofDomain)
 
 
 @receiver(user_logged_in, dispatch_uid="audit-login")
