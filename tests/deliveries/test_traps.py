@@ -12,7 +12,7 @@ from campaigns.duplicating import duplicate
 from campaigns.models import ControlGroup, Profile, Schedule, TestProfile
 from deliveries import commands, preparing, progress, sending, wires
 from deliveries.counters import counters
-from deliveries.models import QuarantinedAddress, Routing
+from deliveries.models import Delivery, QuarantinedAddress, Routing
 from deliveries.states import LogStatus, State
 from reporting import landing
 from tests.campaigns.test_admin import form
@@ -91,6 +91,28 @@ def test_a_trap_leaves_with_the_first_wave_and_is_in_no_control_group(delivery, 
     commands.confirm(prepared(delivery, starter), starter)
     log = delivery.sending_logs.get(test_profile=True)
     assert log.status == LogStatus.PENDING and log.batch.number == 1 and not log.batch.gated
+
+
+def test_a_trap_that_is_written_to_another_address_is_not_what_was_prepared(delivery, starter, trap):
+    prepared(delivery, starter)
+    trap.email = "elsewhere@outside.example"
+    trap.save()
+    delivery = Delivery.objects.get(pk=delivery.pk)
+    with pytest.raises(commands.Refused, match="traps"):
+        commands.confirm(delivery, starter)
+
+
+def test_a_confirmed_trap_gets_it_at_the_address_that_was_confirmed(delivery, starter, trap):
+    commands.confirm(prepared(delivery, starter), starter)
+    TestProfile.objects.filter(pk=trap.pk).update(email="elsewhere@outside.example")
+    assert delivery.sending_logs.get(test_profile=True).address == "trap@example.org"
+
+
+def test_whoever_confirms_sees_to_which_addresses_the_traps_go(delivery, starter, client):
+    prepared(delivery, starter)
+    client.force_login(starter)
+    page = client.get(f"/admin/deliveries/delivery/{delivery.pk}/confirm/").content.decode()
+    assert "trap@example.org" in page
 
 
 def test_preparing_again_sets_it_once(delivery, starter):
