@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from campaigns.duplicating import duplicate
 from campaigns.models import ControlGroup, Profile, Schedule, TestProfile
+from campaigns.unit_models import GroupUnit, OrganizationalUnit
 from deliveries import commands, preparing, progress, sending, wires
 from deliveries.counters import counters
 from deliveries.models import Delivery, QuarantinedAddress, Routing
@@ -113,6 +114,17 @@ def test_whoever_confirms_sees_to_which_addresses_the_traps_go(delivery, starter
     client.force_login(starter)
     page = client.get(f"/admin/deliveries/delivery/{delivery.pk}/confirm/").content.decode()
     assert "trap@example.org" in page
+
+
+def test_saving_the_form_keeps_the_traps_of_units_that_it_does_not_show(client, message, starter, trap):
+    north, south = (OrganizationalUnit.objects.create(label=n, name=n, parent_id=1) for n in ("north", "south"))
+    for thing, unit in ((message.campaign, north), (trap, south)):
+        type(thing).objects.filter(pk=thing.pk).update(unit=unit)
+    GroupUnit.objects.filter(group__in=starter.groups.all()).update(unit=north)
+    client.force_login(starter)
+    page = reverse("admin:campaigns_message_change", args=[message.pk])
+    assert "trap@example.org" not in client.get(page).content.decode()
+    assert client.post(page, form(message)).status_code == 302 and list(message.traps.all()) == [trap]
 
 
 def test_preparing_again_sets_it_once(delivery, starter):
