@@ -179,6 +179,24 @@ def require_export(user: AnyUser, campaign: Campaign) -> None:
     _require(may_export, EXPORTERS, user, campaign)
 
 
+def may_see_proof_domains(user: AnyUser) -> bool:
+    """True if `user` may see which domains proofs may go to; administrators keep them (proof_domains.py)."""
+    return may_prepare(user, None) or may_administer(user)
+
+
+def may_prove_beyond(user: AnyUser, campaign: Campaign, *, real: bool) -> bool:
+    """True if `user` may send a proof outside the domains for proofs: Start deliveries; and Export, too, if it shows a
+    `real` profile's data, which then leaves the house."""
+    return may_start(user, campaign) and (not real or may_export(user, campaign))
+
+
+def require_prove_beyond(user: AnyUser, campaign: Campaign, *, real: bool, words: str) -> None:
+    """Raise PermissionDenied with `words`, or with those on a missing second factor, unless `may_prove_beyond`."""
+    if not may_prove_beyond(user, campaign, real=real):
+        raise PermissionDenied(words)
+    second_factor.require_to_start(user)
+
+
 def who_may_start(campaign: Campaign) -> QuerySet[User]:
     """Active users who may start this campaign's deliveries: by role from a unit at or above its own, or by a grant."""
     users = units.with_unit_path(get_user_model()._default_manager.filter(is_active=True))

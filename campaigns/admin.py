@@ -6,6 +6,7 @@ from . import (
     admin_imports,
     admin_messages,
     admin_people,
+    admin_proof_domains,
     admin_tracking,
     admin_typologies,
     admin_units,
@@ -14,6 +15,15 @@ from . import (
 )
 
 __all__ = [
-    "admin_audit", "admin_campaigns", "admin_imports", "admin_messages", "admin_people", "admin_tracking",
-    "admin_typologies", "admin_units", "admin_users", "test_profiles",
-]  # fmt: skip
+    "admin_audit",
+    "admin_campaigns",
+    "admin_imports",
+    "admin_messages",
+    "admin_people",
+    "admin_proof_domains",
+    "admin_tracking",
+    "admin_typologies",
+    "admin_units",
+    "admin_users",
+    "test_profiles",
+]

@@ -41,6 +41,12 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
             "reply_to", "html", "text", "typology", "proof_prefix",
             "hide_proof_number", "traps",
         ]  # fmt: skip
+        help_texts = {
+            "proof_prefix": gettext_lazy(
+                "In brackets before the subject of a proof. Empty: none, and no number; a proof that shows a real "
+                "profile's data begins with “[Proof]” anyway."
+            )
+        }
         widgets = {
             "subject": forms.TextInput(attrs={"class": "vLargeTextField"}),
             "html": forms.Textarea(
@@ -121,6 +127,13 @@ def _occurrences(message: Message | None) -> list[tuple[str, str]]:
         return []
 
 
+def _hidden_traps(request: HttpRequest, message: Message) -> list[TestProfile]:
+    """The message's traps that the form does not show, since they lie beside the user's unit: saving keeps them."""
+    if units.at_root(request.user):
+        return []
+    return list(message.traps.exclude(units.readable(request.user)))
+
+
 @admin.register(Message)
 class MessageAdmin(PreviewPages, ScopedAdmin):
     """Messages of the campaigns that the user may read; read-only once confirmed."""
@@ -183,7 +196,9 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Then tell what would stop the preparation; the form that comes after "continue" lists it anyway."""
+        hidden = _hidden_traps(request, form.instance)
         super().save_related(request, form, formsets, change)
+        form.instance.traps.add(*hidden)
         for one in (each for formset in formsets for each in formset.forms):
             for note in getattr(one, "notes", ()):
                 self.message_user(request, note, messages.WARNING)

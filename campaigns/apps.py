@@ -10,7 +10,8 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        from . import audit_signals, languages, unit_models  # noqa: F401 - languages hears of log-ins
+        from . import account_names, audit_signals, languages, unit_models  # noqa: F401 - languages hears of log-ins
 
         post_migrate.connect(unit_models.plant, sender=self, dispatch_uid="plant-units")
         audit_signals.listen()
+        account_names.listen()

@@ -369,6 +369,7 @@ from .audit_models import AuditEntry, AuditValue  # noqa: E402, F401
 from .import_models import ImportProblem, ProfileImport, StagedProfile  # noqa: E402, F401 - Django finds models here
 from .login_models import LoginTries, SecondFactor  # noqa: E402, F401
 from .notice_models import NoticeOff, ReaderLanguage  # noqa: E402, F401
+from .proof_domain_models import ProofDomain as ProofDomain  # noqa: E402
 from .recurrence import Recurrence  # noqa: E402, F401
 from .test_profile_models import TestProfile as TestProfile  # noqa: E402
 from .tracking_models import NeverTracked, TrackingOptions  # noqa: E402, F401

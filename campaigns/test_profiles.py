@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from . import proof_domains
 from .admin_scope import UnitAdmin
 from .profile_form import ProfileForm
 from .test_profile_models import TestProfile
@@ -43,3 +48,13 @@ class TestProfileAdmin(UnitAdmin):
             "email_format", "attributes",
         ]}),
     ]  # fmt: skip
+
+    def save_model(self, request: HttpRequest, obj: TestProfile, form: Any, change: bool) -> None:
+        """Then say if its address lies where a proof takes more than preparing; that is asked when one is sent."""
+        super().save_model(request, obj, form, change)
+        if obj.proofs and proof_domains.outside([obj.email], obj.unit):
+            words = gettext(
+                "%s lies in no domain that proofs may go to: sending it one takes the role “Start deliveries”, unless "
+                "an administrator lists the domain."
+            )
+            self.message_user(request, words % obj.email, messages.WARNING)

@@ -11,6 +11,7 @@ from rest_framework.routers import DefaultRouter
 
 from campaigns.api import AudienceViewSet, BrandViewSet, CampaignViewSet, MessageViewSet, ProfileViewSet
 from campaigns.api_problems import NothingHere
+from campaigns.api_proof_domains import ProofDomainViewSet
 from campaigns.api_rights import GroupViewSet, PersonViewSet, UnitViewSet, WhoMayStartView
 from campaigns.api_token_views import TokenViewSet
 from campaigns.api_tokens import Right, TokenAuthentication
@@ -55,6 +56,7 @@ router.register("profiles", ProfileViewSet)
 router.register("audiences", AudienceViewSet)
 router.register("brands", BrandViewSet)
 router.register("typologies", TypologyViewSet)
+router.register("proof-domains", ProofDomainViewSet)
 router.register("campaigns", CampaignViewSet)
 router.register("units", UnitViewSet, "unit")
 router.register("groups", GroupViewSet, "group")

@@ -207,6 +207,8 @@ TASK_BUDGET_SECONDS = _number("TASK_BUDGET_SECONDS", 10, 1, 100)  # a sending ta
 GUARD_STALE_SECONDS = _number("GUARD_STALE_SECONDS", 45, 3, 600)  # without a pulse for so long: cluster restarted
 IN_DOUBT = _choice("IN_DOUBT", "hold", ("hold", "resend"))
 UNDO_SECONDS = _number("UNDO_SECONDS", 5, 0, 600)  # after a confirmation nothing leaves for so long
+PROOFS_PER_DAY = _number("PROOFS_PER_DAY", 200, 1, 100_000)  # mails of proofs of one message in 24 hours
+PROOFS_PER_PERSON = _number("PROOFS_PER_PERSON", 1000, 1, 1_000_000)  # and that one person may send
 START_GRACE_MINUTES = _number("START_GRACE_MINUTES", 30, 1, 10_080)  # later than that, somebody must confirm again
 
 # --- Feedback -------------------------------------------------------------------------------------

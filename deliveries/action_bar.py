@@ -14,14 +14,14 @@ from django.utils.translation import gettext as _
 
 from campaigns import access
 
-from . import approvals, proofs, wording
+from . import approvals, other_eyes, proofs, wording
 from .models import Delivery
 from .states import CONFIRMED, EDITABLE, ENDED, PREPARING, SENDING, Act, State, allows
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What the user may do in the delivery's campaign. `barred`: he prepared it, and another person must confirm;
+    """What the user may do in the delivery's campaign. `barred`: another person must confirm than the one who prepared;
     `unapproved`: why it lacks the approval that the campaign wants; `test`: there is somebody to send a proof to;
     `proofs`: some were sent or judged."""
 
@@ -59,11 +59,11 @@ def rights_of(user: Any, delivery: Delivery) -> Rights:
     start = access.may_start(user, delivery.campaign)
     prepare = start or access.may_prepare(user, delivery.campaign)
     ready, editable = delivery.state == State.READY, delivery.state in EDITABLE
-    readers, told = proofs.what_there_is(delivery)
+    readers, told = proofs.what_there_is(delivery, user)
     return Rights(
         start,
         prepare,
-        barred=delivery.campaign.four_eyes and delivery.prepared_by_id == user.pk,
+        barred=delivery.campaign.four_eyes and not other_eyes.may_look(delivery, user),
         unapproved=approvals.missing(delivery, again=True) if ready else "",
         test=editable and prepare and (proofs.may_substitute(delivery) or readers),
         proofs=told,
@@ -171,6 +171,8 @@ def _why_not(delivery: Delivery, rights: Rights) -> str:
 def _why_not_now(delivery: Delivery, rights: Rights) -> str:
     if _expired(delivery):
         return _("Too late to confirm: the next execution is due, or the validity is over.")
+    if rights.barred and other_eyes.preparer_gone(delivery):
+        return _(other_eyes.GONE)
     if rights.barred:
         text = _("You prepared this delivery. The campaign “%(campaign)s” wants another person to confirm it.")
         return text % {"campaign": delivery.campaign.label}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -17,10 +18,10 @@ from django.utils.translation import ngettext
 from campaigns import access
 from campaigns.retelling import retold
 
-from . import approvals, proof_verdicts, proofs
+from . import approvals, proof_addresses, proof_history, proof_limits, proof_verdicts, proofs
 from .counters import counters
 from .models import Delivery
-from .proof_models import MOST
+from .proof_models import MOST, Verdict
 from .proofs import Substitution
 from .refusal import Refused
 from .states import EDITABLE
@@ -58,16 +59,16 @@ class ProofPages:
         delivery = self.readable(request, pk)
         access.require_prepare(request.user, delivery.campaign)
         if request.method != "POST":
-            chosen = set(proofs.test_profiles().values_list("pk", flat=True))
-            return self._draw(request, delivery, "proof", **_choices(delivery, chosen, [Row()] * ROWS))
+            return self._draw(request, delivery, "proof", **_choices(delivery, request.user, None, [Row()] * ROWS))
         readers = {int(key) for key in request.POST.getlist("reader") if key.isdecimal() and len(key) < 19}
         rows = _typed(request.POST)
         try:
             proof = proofs.send_proof(delivery, request.user, readers=readers, substitutions=_substitutions(rows))
-        except Refused as refusal:
+        except (Refused, PermissionDenied) as refusal:
             rows += [Row()] * (ROWS - len(rows))
-            problem = retold(refusal.message)
-            return self._draw(request, delivery, "proof", problem=problem, **_choices(delivery, readers, rows))
+            context = {"problem": retold(refusal.args[0]), **_choices(delivery, request.user, readers, rows)}
+            status = 403 if isinstance(refusal, PermissionDenied) else 200
+            return self._draw(request, delivery, "proof", status, **context)
         number = proof.recipients.count()
         text = ngettext("Proof %(p)d: %(n)d mail is on its way.", "Proof %(p)d: %(n)d mails are on their way.", number)
         messages.success(request, text % {"p": proof.number, "n": number})
@@ -76,9 +77,11 @@ class ProofPages:
     def proofs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Which proofs were sent to whom, and what was said of them."""
         delivery = self.readable(request, pk)
-        context = {
-            "proofs": proofs.history(delivery), "tab": "proofs", "numbers": counters(delivery),
-            "other": delivery.verdicts.filter(proof=None).select_related("user"),
+        shown = proof_history.history(delivery, request.user)
+        other = list(delivery.verdicts.filter(proof=None).select_related("user"))
+        _say_what_counts(delivery, [*other, *(verdict for proof in shown for verdict in proof.verdicts.all())])
+        context: dict[str, Any] = {
+            "proofs": shown, "tab": "proofs", "numbers": counters(delivery), "other": other,
             "may_judge": delivery.state in EDITABLE and access.may_start(request.user, delivery.campaign),
         }  # fmt: skip
         return self._draw(request, delivery, "proofs", **context)
@@ -107,12 +110,14 @@ class ProofPages:
         messages.success(request, _("Approved.") if verdict.approved else _("Refused."))
         return redirect(delivery)
 
-    def _draw(self, request: HttpRequest, delivery: Delivery, page: str, **context: Any) -> HttpResponse:
+    def _draw(
+        self, request: HttpRequest, delivery: Delivery, page: str, status: int = 200, **context: Any
+    ) -> HttpResponse:
         everything = {
             **self.admin_site.each_context(request), "title": str(TITLES[page]()), "opts": self.opts,
             "delivery": delivery, "original": delivery, **context,
         }  # fmt: skip
-        return TemplateResponse(request, f"admin/deliveries/delivery/{page}.html", everything)
+        return TemplateResponse(request, f"admin/deliveries/delivery/{page}.html", everything, status=status)
 
 
 TITLES: dict[str, Callable[[], str]] = {
@@ -120,12 +125,30 @@ TITLES: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
-def _choices(delivery: Delivery, chosen: set[int], rows: list[Row]) -> dict[str, Any]:
-    substituting = proofs.may_substitute(delivery)
+def _choices(delivery: Delivery, by: Any, chosen: set[int] | None, rows: list[Row]) -> dict[str, Any]:
+    """What the form offers. `chosen`: the test profiles that are ticked; None: all to whom `by` may send."""
+    substituting, readers = proofs.may_substitute(delivery), list(proofs.test_profiles(by))
+    beyond = proof_addresses.out_of_reach(delivery, by, [reader.email for reader in readers])
+    for reader in readers:
+        reader.beyond = reader.email in beyond  # type: ignore[attr-defined]
+    if chosen is None:
+        chosen = {reader.pk for reader in readers if reader.email not in beyond}
     return {
-        "readers": proofs.test_profiles(), "chosen": chosen, "rows": rows, "substituting": substituting,
-        "candidates": proofs.candidates(delivery) if substituting else [], "most": MOST,
-    }  # fmt: skip
+        "readers": readers,
+        "chosen": chosen,
+        "rows": rows,
+        "substituting": substituting,
+        "candidates": proof_history.candidates(delivery, by) if substituting else [],
+        "most": min(MOST, proof_limits.left(delivery, by)),
+    }
+
+
+def _say_what_counts(delivery: Delivery, verdicts: list[Verdict]) -> None:
+    """Beside an approval of what is prepared now that does not count: why."""
+    for verdict in verdicts:
+        now = bool(delivery.fingerprint) and verdict.fingerprint == delivery.fingerprint
+        why = approvals.why_void(verdict, delivery) if now and not verdict.address else ""
+        verdict.void = _(why) if why else ""  # type: ignore[attr-defined]
 
 
 def _typed(data: Mapping[str, Any]) -> list[Row]:

@@ -10,7 +10,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from . import proof_verdicts, proofs
+from campaigns.account_names import name_of
+
+from . import proof_history, proof_verdicts, proofs
 from .models import Delivery
 from .proof_models import Proof, ProofRecipient, Verdict
 
@@ -19,7 +21,7 @@ class SubstitutionSerializer(serializers.Serializer[Any]):
     """A mail as a profile of the target gets it, sent to another address."""
 
     profile = serializers.IntegerField(min_value=1)
-    address = serializers.EmailField()
+    address = serializers.EmailField(max_length=proofs.LONGEST_ADDRESS)
     prefix = serializers.CharField(max_length=proofs.MOST_PREFIX, required=False, allow_blank=True)
 
 
@@ -38,17 +40,23 @@ class JudgeSerializer(serializers.Serializer[Any]):
 
 
 class VerdictSerializer(serializers.ModelSerializer[Verdict]):
-    """Who approved or refused: a user, or an address by the link in its mail."""
+    """Who approved or refused: a user, or an address by the link in its mail. `user` is null and `user_name` stays once
+    the account is deleted. A reader of another branch's unit has no address."""
 
     proof = serializers.IntegerField(source="proof.number", allow_null=True, default=None, read_only=True)
+    user_name = serializers.SerializerMethodField()
 
     class Meta:
         model = Verdict
-        fields = ["id", "proof", "approved", "comment", "at", "user", "address"]
+        fields = ["id", "proof", "approved", "comment", "at", "user", "user_name", "address"]
+
+    def get_user_name(self, verdict: Verdict) -> str:
+        """The account's name, also after its end; empty for readers."""
+        return name_of(verdict, "user")
 
 
 class ReaderSerializer(serializers.ModelSerializer[ProofRecipient]):
-    """A mail of a proof."""
+    """A mail of a proof. A test profile of another branch's unit has no address here, a profile no number."""
 
     status = serializers.CharField(source="sending_log.get_status_display", read_only=True)
 
@@ -117,11 +125,11 @@ class DeliveryProofs:
     @action(detail=True, pagination_class=None)
     def proofs(self, request: Request, pk: str) -> Response:
         """The proofs of a delivery, newest first."""
-        return Response(ProofSerializer(proofs.history(self.get_object()), many=True).data)
+        return Response(ProofSerializer(proof_history.history(self.get_object(), request.user), many=True).data)
 
     @extend_schema(responses=VerdictSerializer(many=True), filters=False)
     @action(detail=True, pagination_class=None)
     def verdicts(self, request: Request, pk: str) -> Response:
         """What was said of a delivery and its proofs, newest first."""
-        found = self.get_object().verdicts.select_related("proof")
+        found = proof_history.verdicts(self.get_object(), request.user)
         return Response(VerdictSerializer(found, many=True).data)

@@ -1,16 +1,20 @@
 """Whether a delivery was approved: asked by Confirm and by the dashboard. proof_verdicts.py writes what is read here.
 
 An approval holds for the fingerprint that its giver saw: what is prepared differently later needs another (house:
-confirming is sealed). Who gives it holds Start deliveries in the campaign and is not who prepared.
+confirming is sealed). Who gives it holds Start deliveries in the campaign and is not who prepared, and both must be so
+still. A refusal outlives its author: it stands whatever becomes of the account.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from campaigns import access
 
+from . import other_eyes
 from .models import Delivery
 from .proof_models import Verdict
 
@@ -21,21 +25,41 @@ MISSING = gettext_noop(
 REFUSED = gettext_noop("Refused by %(who)s: %(comment)s Change what is wrong and prepare again, or have it approved.")
 
 
+VOID = gettext_noop("%(who)s approved it, which does not count: %(why)s")
+_DELETED = gettext_noop("the account was deleted.")
+_DISABLED = gettext_noop("the account is switched off.")
+_PREPARED = gettext_noop("they prepared this delivery themselves.")
+_NO_ROLE = gettext_noop("they do not hold the role “Start deliveries” here any more.")
+_UNKNOWN = gettext_noop("the account that prepared this delivery was deleted. Prepare it again.")
+
+
 def standing(delivery: Delivery) -> Verdict | None:
     """The newest verdict of a user that holds for what is prepared now; None without one."""
+    return next((one for one in _given(delivery) if not why_void(one, delivery)), None)
+
+
+def _given(delivery: Delivery) -> list[Verdict]:
+    """What users, not readers by their links, have said of what is prepared now, newest first."""
     if not delivery.fingerprint:
-        return None
-    given = Verdict.objects.filter(delivery=delivery, user__isnull=False).select_related("user")
-    return next((one for one in given if one.fingerprint == delivery.fingerprint and _counts(one, delivery)), None)
+        return []
+    given = Verdict.objects.filter(delivery=delivery, address="").select_related("user")
+    return [verdict for verdict in given if verdict.fingerprint == delivery.fingerprint]
 
 
-def _counts(verdict: Verdict, delivery: Delivery) -> bool:
-    """An approval by whoever prepared it, or by somebody who has lost the role, is none; a refusal stands anyway."""
-    if not verdict.approved:
-        return True
+def why_void(verdict: Verdict, delivery: Delivery) -> str:
+    """Why a user's approval does not count now, in English; '' if it does, and of a refusal."""
     user = verdict.user
-    assert user is not None
-    return user.pk != delivery.prepared_by_id and access.may_start(user, delivery.campaign)
+    if not verdict.approved:
+        return ""
+    if user is None:
+        return _DELETED
+    if other_eyes.is_own(delivery, user):
+        return _PREPARED
+    if other_eyes.preparer_gone(delivery):
+        return _UNKNOWN
+    if not user.is_active:
+        return _DISABLED
+    return "" if access.may_start(user, delivery.campaign) else _NO_ROLE
 
 
 def missing(delivery: Delivery, *, again: bool = False) -> str:
@@ -43,11 +67,20 @@ def missing(delivery: Delivery, *, again: bool = False) -> str:
     may, or if the campaign does not ask."""
     if not delivery.campaign.needs_approval:
         return ""
-    verdict = standing(delivery)
-    if verdict is not None and verdict.approved:
-        return ""
-    tell = _ if again else str
+    verdict, tell = standing(delivery), _ if again else str
+    if verdict is None and other_eyes.preparer_gone(delivery):
+        return tell(other_eyes.GONE)
     if verdict is None:
-        return tell(MISSING)
+        return " ".join([tell(MISSING), *_void(delivery, tell)])
+    if verdict.approved:
+        return ""
     comment = f"“{verdict.comment}”." if verdict.comment else "-"
     return tell(REFUSED) % {"who": verdict.who, "comment": comment}
+
+
+def _void(delivery: Delivery, tell: Callable[[str], str]) -> list[str]:
+    """The newest approval that does not count, and why."""
+    newest = next(iter(_given(delivery)), None)
+    if newest is None:
+        return []
+    return [tell(VOID) % {"who": newest.who, "why": tell(why_void(newest, delivery))}]

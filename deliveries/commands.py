@@ -18,11 +18,11 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from campaigns import access
+from campaigns import access, account_names
 from campaigns.models import Campaign, Message
 from campaigns.said import said as _
 
-from . import approvals, doorbells, ledger, preparing, validity, verdicts, waves
+from . import approvals, doorbells, ledger, other_eyes, preparing, validity, verdicts, waves
 from .audited import audited
 from .models import Delivery, DeliveryEvent, Routing, log_event
 from .refusal import Refused as Refused
@@ -101,8 +101,9 @@ def confirm(delivery: Delivery, by: Any) -> None:
     """Confirm the send: messages leave once the time to undo it is over. Asks role, state and seal in one transaction.
 
     Raises PermissionDenied; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
-    Refused('own_preparation') where the campaign wants another person, Refused('unapproved') where it wants an
-    approval, or Refused('changed', …, changed=[parts]) when something differs from what was prepared.
+    Refused('own_preparation') or Refused('preparer_gone') where the campaign wants another person,
+    Refused('unapproved') where it wants an approval, or Refused('changed', …, changed=[parts]) when something differs
+    from what was prepared.
     """
     undo = timedelta(seconds=settings.UNDO_SECONDS)
     words = _("Send confirmed by %(by)s", by=by)
@@ -258,23 +259,23 @@ def _refuse_stale(delivery: Delivery) -> None:
 
 
 def _refuse_own(delivery: Delivery, by: Any) -> None:
-    if delivery.campaign.four_eyes and delivery.prepared_by_id == by.pk:
+    if delivery.campaign.four_eyes:
         words = _("This campaign wants another person to confirm than the one who prepared. Ask somebody else to.")
-        raise Refused("own_preparation", words)
+        other_eyes.require(delivery, by, words)
 
 
 def _not_ready(delivery: Delivery) -> Refused:
     delivery.refresh_from_db()
     if delivery.confirmed_at:
-        when = timezone.localtime(delivery.confirmed_at)
+        when, who = timezone.localtime(delivery.confirmed_at), account_names.name_of(delivery, "confirmed_by")
         return Refused(
             "already_confirmed",
             _(
                 "Already confirmed by %(who)s on %(when)s.",
-                who=delivery.confirmed_by,
+                who=who,
                 when=f"{when:%Y-%m-%d %H:%M:%S}",
             ),
-            by=str(delivery.confirmed_by),
+            by=who,
             at=delivery.confirmed_at.isoformat(),
         )
     return _not_now(delivery, "not_ready", _("confirmed"))

@@ -143,7 +143,7 @@ def _facts(
         (_("From"), f"{name} <{address}>"),
         (_("Subject"), delivery.message.subject),
         (_("Audience"), f"{audience.label}: {audiences.describe(audience)}" if audience else ""),
-        (_("Traps"), ", ".join(trap.label for trap in delivery.message.traps.all())),
+        (_("Traps"), ", ".join(map(str, delivery.message.traps.all()))),
         (_("Routing"), delivery.routing.label if delivery.routing else ""),
         (_("Waves"), _waves(delivery)),
         (_("Valid until"), wording.moment(limit)),

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns import audiences, typologies
+from campaigns.account_names import name_of
 from campaigns.models import Schedule
 
 from . import deleting, fatigue, holding, validity, wording
@@ -148,9 +149,9 @@ def _feedback(delivery: Delivery) -> str:
 def _people(delivery: Delivery) -> list[tuple[str, str]]:
     """Who did what and when."""
     acts = (
-        (_("Created"), delivery.created_at, delivery.created_by),
-        (_("Prepared"), delivery.prepared_at, delivery.prepared_by),
-        (_("Confirmed"), delivery.confirmed_at, delivery.confirmed_by),
+        (_("Created"), delivery.created_at, name_of(delivery, "created_by")),
+        (_("Prepared"), delivery.prepared_at, name_of(delivery, "prepared_by")),
+        (_("Confirmed"), delivery.confirmed_at, name_of(delivery, "confirmed_by")),
     )
     said = _("%(when)s by %(who)s")
     return [

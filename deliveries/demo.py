@@ -21,7 +21,8 @@ from django.db.models import DateTimeField, F
 from django.utils import timezone
 
 from campaigns.access import PREPARERS, STARTERS, sync_roles
-from campaigns.models import Audience, Brand, Campaign, Message, Profile
+from campaigns.models import Audience, Brand, Campaign, Message, Profile, ProofDomain
+from campaigns.unit_models import ROOT
 
 from . import batches, commands, demo_people, ledger, preparing, progress
 from .ledger import Change
@@ -128,6 +129,7 @@ def _deliveries(people: dict[str, Any], routing: Routing) -> Demo:
         label="Spring at Lumen", description="Letters to our readers, March to June", status=Campaign.Status.STARTED,
         created_by=people["anna"],
     )  # fmt: skip
+    ProofDomain.objects.get_or_create(domain="lumen.example", unit_id=ROOT)
     audiences = _audiences(people["anna"])
     common = {"campaign": campaign, "brand": brand, "created_by": people["peter"]}
     tour = Message.objects.create(

@@ -91,7 +91,11 @@ class RecipientUrls:
 
 
 class Mailing:
-    """A delivery's frozen content, compiled. Raises ContentError or BadAddress if it cannot be sent to anybody."""
+    """A delivery's frozen content, compiled. Raises ContentError or BadAddress if it cannot be sent to anybody.
+
+    proof: for X-Proof, '' for all that is no proof."""
+
+    proof = ""
 
     def __init__(self, delivery: Delivery) -> None:
         content = delivery.content
@@ -104,7 +108,7 @@ class Mailing:
         self.addresses = Addresses()
         self.template = compile_mime(
             self.compiled, sender=sender, sender_name=content["sender_name"], reply_to=content["reply_to"],
-            delivery_code=delivery.code, around=self.addresses,
+            delivery_code=delivery.code, proof=self.proof, around=self.addresses,
         )  # fmt: skip
         routing = delivery.routing
         self.domain = ascii_domain((routing.return_domain if routing else "") or sender.rpartition("@")[2])

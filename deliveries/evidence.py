@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from campaigns import access, audit_chain, audit_values
+from campaigns.account_names import name_of
 from campaigns.audit_models import AuditEntry
 from campaigns.said import said as _
 
@@ -127,7 +128,7 @@ def _files(delivery: Delivery, by: Any) -> Iterator[tuple[str, Iterator[str]]]:
 
 
 def _about(delivery: Delivery) -> dict[str, Any]:
-    people = {name: str(getattr(delivery, name) or "") for name in ("created_by", "prepared_by", "confirmed_by")}
+    people = {name: name_of(delivery, name) for name in ("created_by", "prepared_by", "confirmed_by")}
     routing = delivery.routing
     return {
         "code": delivery.code, "label": delivery.label, "message": delivery.message_id,

@@ -21,9 +21,9 @@ from hashlib import blake2b
 from typing import Protocol
 from urllib.parse import quote
 
-import idna
 from liquid import escape
 
+from campaigns import domains
 from campaigns.content import PIXEL_IMAGE, Compiled, Part, one_line, reason
 from campaigns.problems import RenderError
 from campaigns.segments import Choice, Constant, Field, Fields, Segment, Slot, SlotKind, Urls, Value
@@ -80,7 +80,6 @@ def short_piece(text: str) -> bytes:
 _PLAIN_WORDS = re.compile(r"(?!.*=\?)[ -~]*")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9_.-]+")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
-_DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 _SAFE_URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")
 
 
@@ -113,12 +112,10 @@ def _encoded_words(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def ascii_domain(domain: str) -> str:
     """A domain as DNS and SMTP have it: lower case, international ones in punycode. Raises BadAddress."""
-    if _DOMAIN.fullmatch(domain):
-        return domain.lower()
     try:
-        return idna.encode(domain, uts46=True, transitional=False).decode("ascii")
-    except idna.IDNAError as error:
-        raise BadAddress(f"{domain!r} is no domain: {error}") from error
+        return domains.ascii_domain(domain)
+    except domains.BadDomain as error:
+        raise BadAddress(str(error)) from error
 
 
 def ascii_address(address: str) -> str:
@@ -357,17 +354,20 @@ def compile_mime(
     reply_to: str = "",
     delivery_code: str,
     feedback_id: str = "",
+    proof: str = "",
     around: Around | None = None,
 ) -> Template:
     """Compile a content for one delivery.
 
     In: the sender's and the reply-to addresses; the delivery's code, like DM95, which goes into X-Delivery so that
     bounces can be told apart; `feedback_id` for Feedback-ID (`campaign:customer:kind:sender`), by which Gmail groups
-    complaints; `around` the tokens of the addresses that fill() gets, which saves encoding each. Raises BadAddress.
+    complaints; `proof` for X-Proof, which marks a proof whatever its subject says; `around` the tokens of the addresses
+    that fill() gets, which saves encoding each. Raises BadAddress.
     """
     headers = [f"From: {mailbox(sender_name, ascii_address(sender))}", "MIME-Version: 1.0"]
     headers += [f"Reply-To: {ascii_address(reply_to)}"] if reply_to else []
     headers += [f"Feedback-ID: {words(one_line(feedback_id), 60)}"] if feedback_id else []
+    headers += [f"X-Proof: {words(one_line(proof), 60)}"] if proof else []
     headers += [f"X-Delivery: {words(one_line(delivery_code), 60)}"]
     digest = blake2b(f"{delivery_code}\n{compiled.source}".encode("utf-8", "replace"), digest_size=12).hexdigest()
     # Quoted-printable never puts _ behind =, so no content can hold the boundary.

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.account_names import name_field
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
 from campaigns.said import kept
@@ -54,12 +55,15 @@ class Delivery(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
     )
+    created_by_name = name_field()
     prepared_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
     )
+    prepared_by_name = name_field()
     confirmed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
     )
+    confirmed_by_name = name_field()
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     prepared_at = models.DateTimeField(_("prepared"), null=True, editable=False)
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, editable=False)
@@ -394,5 +398,5 @@ def log_event(
 from .feedback_models import FeedbackEvent, QualificationRule, RawReport  # noqa: E402, F401 - Django finds models here
 from .heartbeat_models import Heartbeat  # noqa: E402, F401
 from .outbox_models import WebhookCall, WebhookEndpoint, WebhookTry  # noqa: E402, F401
-from .proof_models import Proof, ProofRecipient, Verdict  # noqa: E402, F401
+from .proof_models import Proof, ProofRecipient, ProofTally, Verdict  # noqa: E402, F401
 from .run_models import Run  # noqa: E402, F401

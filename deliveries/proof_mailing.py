@@ -45,6 +45,8 @@ class ProofMailing(Mailing):
     """A proof's content and readers, all in memory: they are a hundred at most."""
 
     def __init__(self, delivery: Delivery) -> None:
+        assert delivery.proof is not None
+        self.proof = f"{delivery.proof.number} of DM{delivery.proof.delivery_id}"
         super().__init__(delivery)
         self._quoted = [name for name in self.template.fields if name not in (PREFIX, LINK)]
         self.columns, self.traps = (), {}

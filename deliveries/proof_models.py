@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.account_names import gone, name_field, name_of
 from campaigns.models import Profile
 from campaigns.test_profile_models import TestProfile
 
@@ -23,6 +24,7 @@ class Proof(models.Model):
     delivery = models.ForeignKey("deliveries.Delivery", models.CASCADE, related_name="proofs")
     number = models.PositiveIntegerField(_("number"))
     sent_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    sent_by_name = name_field()
     sent_at = models.DateTimeField(_("sent"), default=timezone.now)
     fingerprint = models.JSONField(default=dict)
 
@@ -32,6 +34,11 @@ class Proof(models.Model):
 
     def __str__(self) -> str:
         return f"Proof {self.number} of DM{self.delivery_id}"
+
+    @property
+    def sender(self) -> str:
+        """Who sent it, by name."""
+        return gone(name_of(self, "sent_by"))
 
 
 class ProofRecipient(models.Model):
@@ -56,9 +63,10 @@ class ProofRecipient(models.Model):
 
 
 class Verdict(models.Model):
-    """Somebody approved or refused: a user, or the reader of a proof by the link in his mail (`address`).
+    """Somebody approved or refused: a user, or the reader of a proof by the link in their mail (`address`).
 
-    A user's verdict holds for the `fingerprint` that he saw; empty: nothing was prepared, so it releases nothing.
+    A user's verdict holds for the `fingerprint` that they saw; empty: nothing was prepared, so it releases nothing. It
+    has no address, which tells it from a reader's when its account is gone.
     """
 
     delivery = models.ForeignKey("deliveries.Delivery", models.CASCADE, related_name="verdicts")
@@ -67,6 +75,7 @@ class Verdict(models.Model):
     comment = models.TextField(_("comment"), blank=True)
     at = models.DateTimeField(_("date"), default=timezone.now)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    user_name = name_field()
     address = models.CharField(_("address"), max_length=254, blank=True)
     fingerprint = models.JSONField(default=dict)
 
@@ -78,5 +87,24 @@ class Verdict(models.Model):
 
     @property
     def who(self) -> str:
-        """The user, or the address that the proof went to."""
-        return str(self.user) if self.user else self.address
+        """The user by name, or the address that the proof went to."""
+        return self.address or gone(name_of(self, "user"))
+
+
+class ProofTally(models.Model):
+    """How many mails one sending of a proof had (proof_limits.py). Account and message are kept by number: what was
+    sent counts after they, or the delivery, are deleted."""
+
+    sent_at = models.DateTimeField(default=timezone.now)
+    sender = models.BigIntegerField()
+    message = models.BigIntegerField()
+    mails = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["message", "sent_at"], name="proof_tally_message"),
+            models.Index(fields=["sender", "sent_at"], name="proof_tally_sender"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mails} at {self.sent_at:%Y-%m-%d %H:%M}"

@@ -13,6 +13,7 @@ from campaigns.notices import Notice
 from campaigns.said import said
 from campaigns.said import said as _
 
+from . import other_eyes
 from .audited import audited
 from .commands import ask
 from .models import Delivery, DeliveryEvent, log_event
@@ -36,7 +37,8 @@ def approve(
     """Approve the delivery as it is prepared now, or the proof `proof` of it. `preparation`: the number of the one that
     the user looked at; a later one is not approved unseen.
 
-    Raises PermissionDenied; Refused('not_editable'), Refused('own_preparation'), Refused('changed').
+    Raises PermissionDenied; Refused('not_editable'), Refused('own_preparation'), Refused('preparer_gone'),
+    Refused('changed').
     """
     return _judge(delivery, by, True, comment, proof, preparation)
 
@@ -57,15 +59,15 @@ def _judge(
         if preparation not in (None, delivery.preparation):
             raise Refused("changed", _("It was prepared again since you looked. Look at it once more, then judge it."))
         seal = _seal(delivery)
-        if approved and seal and delivery.prepared_by_id == by.pk:
-            raise Refused("own_preparation", _("You prepared this delivery; another person has to approve it."))
+        if approved and seal:
+            other_eyes.require(delivery, by, _(other_eyes.OWN))
         if proof is not None and seal and proof.fingerprint != seal:
             raise Refused(
                 "changed",
                 _("The message is not the one that proof %(number)s showed. Send another.", number=proof.number),
             )
         proof = proof or Proof.objects.filter(delivery=delivery, fingerprint=seal).first()
-        return _write(delivery, approved, comment, proof, user=by, fingerprint=seal)
+        return _write(delivery, approved, comment, proof, user=by, user_name=by.get_username(), fingerprint=seal)
 
 
 def _seal(delivery: Delivery) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django_q.models import Schedule
 
 from campaigns import api_limits, audit_chain, throttling
 
-from . import imap, mailroom, outbox, quarantine
+from . import imap, mailroom, outbox, proof_limits, quarantine
 
 logger = logging.getLogger("deliveries.upkeep")
 
@@ -28,6 +28,7 @@ def clean_up() -> None:
     throttling.clean_up()
     api_limits.clean_up()
     outbox.clean_up()
+    proof_limits.clean_up()
     logger.info("%s addresses freed, %s valid entries and %s mails deleted", freed, deleted, mails)
 
 

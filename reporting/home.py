@@ -131,7 +131,8 @@ def _awaiting(user: Any) -> list[Line]:
     """Ready deliveries that the user may start, and whether they still are what was prepared."""
     startable = access.readable_campaigns(user, access.START)
     ready = Delivery.objects.filter(state=State.READY, starts_by_itself=False, campaign__in=startable)
-    ready = ready.exclude(campaign__four_eyes=True, prepared_by=user).exclude(expires_at__lte=timezone.now())
+    own = Q(prepared_by=user) | Q(prepared_by=None)  # or by an account that is gone (deliveries/other_eyes.py)
+    ready = ready.exclude(own, campaign__four_eyes=True).exclude(expires_at__lte=timezone.now())
     loaded = ready.select_related("campaign", *READ).prefetch_related(*READ_LISTS).defer("content")
     return [_asked(delivery) for delivery in loaded.order_by("-pk")[:SHOWN]]
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule as Task
 
-from campaigns.models import Message, Profile, Schedule, Typology, TypologyRule
+from campaigns.models import Message, Profile, ProofDomain, Schedule, Typology, TypologyRule
 from deliveries import commands, feedback, preparing, progress, recount, sending, starting, wires
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.states import LogStatus, State
@@ -310,6 +310,7 @@ def test_17_the_open_rate_is_refreshed_hourly_and_compute_stats_is_immediate(bro
 
 
 def test_18_a_proof_to_more_than_a_hundred_is_red(browser, delivery, starter):
+    ProofDomain.objects.create(domain="example.org")
     prepare(delivery, starter)
     profile = delivery.sending_logs.get().profile_id
     address = reverse("admin:deliveries_delivery_proof", args=[delivery.pk])

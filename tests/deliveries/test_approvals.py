@@ -176,3 +176,106 @@ def test_only_an_administrator_lifts_the_rule(ready, starter, client):
     client.force_login(starter)
     page = client.get(f"/admin/campaigns/campaign/{ready.campaign_id}/change/").content.decode()
     assert 'name="needs_approval"' not in page and 'name="four_eyes"' in page
+
+
+# --- verdicts and accounts --------------------------------------------------------------------------------------------
+
+
+def gone(user):
+    user.delete()
+
+
+def switched_off(user):
+    user.is_active = False
+    user.save()
+
+
+def without_the_role(user):
+    user.groups.clear()
+
+
+ENDS = pytest.mark.parametrize("end", [gone, switched_off, without_the_role], ids=lambda end: end.__name__)
+
+
+@ENDS
+def test_a_refusal_outlives_its_author(ready, starter, approver, make_user, end):
+    proof_verdicts.approve(ready, make_user("second", "Start deliveries"))
+    proof_verdicts.refuse(ready, approver, comment="Wrong price")
+    end(approver)
+    with pytest.raises(commands.Refused, match="Refused by approver: “Wrong price”") as caught:
+        commands.confirm(ready, starter)
+    assert caught.value.code == "unapproved"
+
+
+@ENDS
+def test_an_approval_whose_author_may_not_give_it_any_more_does_not_count_and_the_page_says_why(
+    ready, starter, approver, client, end
+):
+    proof_verdicts.approve(ready, approver)
+    end(approver)
+    with pytest.raises(commands.Refused, match="approver approved it, which does not count: ") as caught:
+        commands.confirm(ready, starter)
+    client.force_login(starter)
+    page = client.get(f"/admin/deliveries/delivery/{ready.pk}/proofs/").content.decode()
+    assert "Does not count: " in page and "by approver" in page and caught.value.code == "unapproved"
+
+
+@ENDS
+def test_an_approval_that_stopped_counting_does_not_cover_the_refusal_before_it(
+    ready, starter, approver, make_user, end
+):
+    second = make_user("second", "Start deliveries")
+    proof_verdicts.refuse(ready, approver)
+    proof_verdicts.approve(ready, second)
+    end(second)
+    with pytest.raises(commands.Refused, match="Refused by approver"):
+        commands.confirm(ready, starter)
+
+
+def test_a_refusal_that_was_orphaned_before_names_were_kept_stands_too(ready, starter):
+    Verdict.objects.create(delivery=ready, approved=False, fingerprint=ready.fingerprint)
+    with pytest.raises(commands.Refused, match="Refused by a deleted account"):
+        commands.confirm(ready, starter)
+
+
+def test_another_approval_lifts_a_deleted_accounts_refusal(ready, starter, approver, make_user):
+    proof_verdicts.refuse(ready, approver)
+    approver.delete()
+    proof_verdicts.approve(ready, make_user("second", "Start deliveries"))
+    commands.confirm(ready, starter)
+
+
+@pytest.fixture
+def four_eyes(ready):
+    ready.campaign.needs_approval, ready.campaign.four_eyes = False, True
+    ready.campaign.save()
+    return ready
+
+
+def test_who_prepared_cannot_confirm_by_a_program_either(four_eyes, starter):
+    from campaigns.api_tokens import ALL, narrow
+
+    own = narrow(type(starter).objects.get(pk=starter.pk), ALL)
+    again(four_eyes, own)
+    assert code(commands.confirm, four_eyes, starter) == code(commands.confirm, four_eyes, own) == "own_preparation"
+
+
+def test_deleting_the_account_that_prepared_lifts_no_four_eyes(four_eyes, starter, approver, client):
+    from reporting.home import _awaiting
+
+    starter.delete()
+    four_eyes.refresh_from_db()
+    assert code(commands.confirm, four_eyes, approver) == "preparer_gone" and not _awaiting(approver)
+    client.force_login(approver)
+    page = client.get(four_eyes.get_absolute_url()).content.decode()
+    assert "dm-act-confirm" not in page and "was deleted" in page and "by starter" in page
+    again(four_eyes, approver)
+    assert code(commands.confirm, four_eyes, approver) == "own_preparation"
+
+
+def test_deleting_the_account_that_prepared_makes_nobody_another_person_who_approves(ready, starter, approver):
+    proof_verdicts.approve(ready, approver)
+    starter.delete()
+    ready.refresh_from_db()
+    assert code(proof_verdicts.approve, ready, approver) == "preparer_gone"
+    assert code(commands.confirm, ready, approver) == "unapproved"

@@ -86,9 +86,10 @@ def test_deliveries_are_listed_newest_first(ready):
 
 
 def test_proofs_and_approvals(ready, make_user):
-    from campaigns.models import TestProfile
+    from campaigns.models import ProofDomain, TestProfile
 
     make_user("other", "Start deliveries")
+    ProofDomain.objects.create(domain="example.org")
     TestProfile.objects.create(label="Rita", email="rita@example.org")
     profile = ready.sending_logs.get().profile_id
     told = manage("proof", ready.code, "--as", "starter", "--all", "--substitute", f"{profile}:boss@example.org:VIP")

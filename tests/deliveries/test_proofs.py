@@ -6,7 +6,7 @@ from email import message_from_bytes, policy
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from campaigns.models import Profile, TestProfile
+from campaigns.models import Profile, ProofDomain, TestProfile
 from deliveries import breaker, commands, preparing, proof_links, proof_verdicts, proofs, sending, wires
 from deliveries.models import Delivery, Proof, ProofRecipient, Routing, SendingLog, Verdict
 from deliveries.proofs import Substitution
@@ -31,6 +31,7 @@ def people():
 
 @pytest.fixture
 def delivery(message, routing, preparer, people):
+    ProofDomain.objects.create(domain="example.org")  # of readers; test_proof_rules.py asks about others
     return commands.create_delivery(message, preparer)
 
 
@@ -94,7 +95,7 @@ def test_a_substitution_shows_a_profile_of_the_target_to_another_address(ready, 
     rows = [Substitution(person.pk, "boss@example.org", "VIP" * (n == 1)) for n, person in enumerate(people)]
     proof = proofs.send_proof(ready, preparer, substitutions=rows)
     subjects = sorted(mail["Subject"] for mail in post(proof))
-    assert subjects == ["[Proof 1] Hello User 0", "[Proof 1] Hello User 2", "[VIP 1] Hello User 1"]
+    assert subjects == ["[Proof 1] Hello User 0", "[Proof 1] Hello User 2", "[Proof 1] [VIP] Hello User 1"]
     logs = SendingLog.objects.filter(delivery__proof=proof)
     assert not logs.filter(profile__isnull=False).exists() and not logs.filter(test_profile=True).exists()
 

@@ -11,9 +11,10 @@ from rest_framework.test import APIClient
 from campaigns import consent
 from campaigns.duplicating import duplicate
 from campaigns.models import ControlGroup, Profile, Schedule, TestProfile
+from campaigns.unit_models import GroupUnit, OrganizationalUnit
 from deliveries import commands, preparing, progress, sending, wires
 from deliveries.counters import counters
-from deliveries.models import QuarantinedAddress, Routing
+from deliveries.models import Delivery, QuarantinedAddress, Routing
 from deliveries.states import LogStatus, State
 from reporting import landing
 from tests.campaigns.test_admin import form
@@ -99,6 +100,39 @@ def test_a_trap_leaves_with_the_first_wave_and_is_in_no_control_group(delivery, 
     commands.confirm(prepared(delivery, starter), starter)
     log = delivery.sending_logs.get(test_profile=True)
     assert log.status == LogStatus.PENDING and log.batch.number == 1 and not log.batch.gated
+
+
+def test_a_trap_that_is_written_to_another_address_is_not_what_was_prepared(delivery, starter, trap):
+    prepared(delivery, starter)
+    trap.email = "elsewhere@outside.example"
+    trap.save()
+    delivery = Delivery.objects.get(pk=delivery.pk)
+    with pytest.raises(commands.Refused, match="traps"):
+        commands.confirm(delivery, starter)
+
+
+def test_a_confirmed_trap_gets_it_at_the_address_that_was_confirmed(delivery, starter, trap):
+    commands.confirm(prepared(delivery, starter), starter)
+    TestProfile.objects.filter(pk=trap.pk).update(email="elsewhere@outside.example")
+    assert delivery.sending_logs.get(test_profile=True).address == "trap@example.org"
+
+
+def test_whoever_confirms_sees_to_which_addresses_the_traps_go(delivery, starter, client):
+    prepared(delivery, starter)
+    client.force_login(starter)
+    page = client.get(f"/admin/deliveries/delivery/{delivery.pk}/confirm/").content.decode()
+    assert "trap@example.org" in page
+
+
+def test_saving_the_form_keeps_the_traps_of_units_that_it_does_not_show(client, message, starter, trap):
+    north, south = (OrganizationalUnit.objects.create(label=n, name=n, parent_id=1) for n in ("north", "south"))
+    for thing, unit in ((message.campaign, north), (trap, south)):
+        type(thing).objects.filter(pk=thing.pk).update(unit=unit)
+    GroupUnit.objects.filter(group__in=starter.groups.all()).update(unit=north)
+    client.force_login(starter)
+    page = reverse("admin:campaigns_message_change", args=[message.pk])
+    assert "trap@example.org" not in client.get(page).content.decode()
+    assert client.post(page, form(message)).status_code == 302 and list(message.traps.all()) == [trap]
 
 
 def test_preparing_again_sets_it_once(delivery, starter):

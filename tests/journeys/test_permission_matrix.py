@@ -153,6 +153,9 @@ EXPECTED: dict[str, Rule] = {
     **model("deliveries_webhookcall", lists=ADMINS, sees=ADMINS),
     "api-tokens": Rule(STAFF, STAFF), "my-notices": Rule(STAFF, STAFF),  # one's own
     "my-time-zone": Rule("", STAFF, body={"zone": "Europe/Paris"}),
+    **model("campaigns_proofdomain", lists="PSAU", sees="PSAU", adds=ADMINS, changes=ADMINS, deletes=ADMINS),
+    "proofdomain-list": Rule("PSAU", ADMINS, body={"domain": "forged.example"}),
+    "proofdomain-detail": Rule("PSAU", delete=ADMINS),
     **model("campaigns_testprofile", lists="PSU", sees="PSU", adds="PSU", changes="PSU", deletes="PSU"),
     # The API: lists show what is readable, so they let in whoever has an account
     "api-token": Rule(), "api-token-end": Rule(),  # by password and by token alone, not by session
@@ -250,8 +253,8 @@ EXPORTS = frozenset({
 })  # fmt: skip
 # Routes that name something which lies in a unit.
 _IN_UNIT = (
-    "/(campaigns?|messages?|brands?|profiles?|audiences?|delivery|deliveries|routing|profileimport|testprofile|users?)"
-    "/<"
+    "/(campaigns?|messages?|brands?|profiles?|audiences?|delivery|deliveries|routing|profileimport|testprofile|users?"
+    "|proof-?domains?)/<"
 )
 
 
@@ -339,6 +342,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
         Campaign,
         Profile,
         ProfileImport,
+        ProofDomain,
         TestProfile,
         Typology,
         TypologyRule,
@@ -389,6 +393,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
         "deliveryevent": delivery.events.all()[0],
         "trackinglog": TrackingLog.objects.create(
             delivery=delivery, sending_log=row, type=2, at=timezone.now(), agent=""),
+        "proofdomain": ProofDomain.objects.create(domain="example.com", unit=own),
         "testprofile": TestProfile.objects.create(label="Seed", email="seed@example.com", unit=own),
         "typology": Typology.objects.create(label="Some"), "typologyrule": TypologyRule.objects.create(label="Some"),
         "nevertracked": NeverTracked.objects.create(url="https://example.com/"),
@@ -413,7 +418,7 @@ def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
     named = found[1] if found else ""
     named = {
         "deliverie": "delivery", "quarantine": "quarantinedaddress", "webhook": "webhookendpoint",
-        "webhook-call": "webhookcall", "typologie": "typology", "u": "user",
+        "proof-domain": "proofdomain", "webhook-call": "webhookcall", "typologie": "typology", "u": "user",
     }.get(named, named)  # fmt: skip
     own = things.get(named, 1)
     return {

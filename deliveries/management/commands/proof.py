@@ -25,7 +25,7 @@ class Command(ActCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--all", action="store_true", help="to every test profile that gets proofs")
+        parser.add_argument("--all", action="store_true", help="to every test profile of yours that gets proofs")
         parser.add_argument("--to", action="append", default=[], metavar="LABEL", help="to this test profile")
         parser.add_argument(
             "--substitute", action="append", default=[], type=_substitution, metavar="PROFILE:ADDRESS[:PREFIX]"
@@ -33,19 +33,20 @@ class Command(ActCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         delivery = find(options["delivery"])
-        readers = self._readers(options["to"], every=options["all"])
-        self._send(delivery, options["user"], readers, options["substitute"])
+        user = self.user(options["user"])
+        readers = self._readers(user, options["to"], every=options["all"])
+        self._send(delivery, user, readers, options["substitute"])
 
-    def _readers(self, labels: list[str], *, every: bool) -> list[int]:
-        found = dict(proofs.test_profiles().values_list("label", "pk"))
+    def _readers(self, user: Any, labels: list[str], *, every: bool) -> list[int]:
+        found = dict(proofs.test_profiles(user).values_list("label", "pk"))
         for label in labels:
             if label not in found:
                 raise Refused(f"There is no test profile {label!r} that gets proofs.")
         return [pk for label, pk in found.items() if every or label in labels]
 
-    def _send(self, delivery: Delivery, name: str, readers: list[int], rows: list[proofs.Substitution]) -> None:
+    def _send(self, delivery: Delivery, user: Any, readers: list[int], rows: list[proofs.Substitution]) -> None:
         try:
-            proof = proofs.send_proof(delivery, self.user(name), readers=readers, substitutions=rows)
+            proof = proofs.send_proof(delivery, user, readers=readers, substitutions=rows)
         except (commands.Refused, PermissionDenied) as refusal:
             raise Refused(str(refusal)) from None
         self.stdout.write(self.done.format(number=proof.number, delivery=delivery, n=proof.recipients.count()))
