@@ -85,6 +85,8 @@ class _SeenForm(ModelForm):
 
     def _is_mine(self, part: str, seen: Seen) -> bool:
         """Whether the person at this form had changed it; what cannot be read is theirs, too."""
+        if self.fields[part].disabled:
+            return False
         return part not in self.cleaned_data or versions.digest(self.cleaned_data[part]) != seen.digests[part]
 
 

@@ -62,7 +62,7 @@ CAMPAIGNS: dict[str, Side] = {
     "campaigns.ProfileImport": "import.started, import.done and import.refused tell of it (importing.py)",
     "campaigns.StagedProfile": "an import's lines on their way; the import tells",
     "campaigns.ImportProblem": "an import's report; the import tells",
-    "campaigns.ConsentChange": "the history of consent itself; consent.opted_out and consent.opted_in tell of staff's acts",
+    "campaigns.ConsentChange": "the history of consent; consent.opted_out and consent.opted_in tell of staff's acts",
     "campaigns.AddressOptOut": "what a recipient's own click says of their address; the history of consent has it",
     "campaigns.AddressOptIn": "an opting in at an address; consent.opted_in tells",
     "campaigns.AudienceMember": "told as what it is, audience.members_added and _removed; an import tells how many",

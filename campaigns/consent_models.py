@@ -15,6 +15,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .watched import Watched
+
 FLAGS = ("opt_out", "opt_out_email")
 
 
@@ -25,7 +27,7 @@ class OutsideConsent(Exception):
         super().__init__("Opt-outs are changed by campaigns.consent alone, which writes their history.")
 
 
-class ProfileRows(models.QuerySet[Any]):
+class ProfileRows(Watched[Any]):
     """Profiles; statements over many leave the flags alone."""
 
     def update(self, **values: Any) -> int:
@@ -53,8 +55,8 @@ class ProfileRows(models.QuerySet[Any]):
         return made
 
     def switch(self, flag: str, *, to: bool) -> int:
-        """For consent.py, which writes the history in the same transaction. Out: how many."""
-        return super().update(**{flag: to, "modified_at": timezone.now()})
+        """For consent.py, which writes the history and tells of staff's acts in the same transaction. Out: how many."""
+        return models.QuerySet.update(self, **{flag: to, "modified_at": timezone.now()})
 
 
 class Consenting(models.Model):

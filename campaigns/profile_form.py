@@ -1,4 +1,4 @@
-"""The form of a profile: it saves what was changed on it, and opts somebody in again only by an act of its own."""
+"""The form of a profile, which opts somebody in again only by an act of its own."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def taken_out(profile: Profile) -> list[str]:
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     """A profile; attributes are names with texts.
 
-    What somebody else changed since the form was opened stays, unless the same field was changed here. An opt-out that
-    is there is fixed; to take it back its name is ticked under “Opt in again”, with the source of the consent.
+    An opt-out that is there is fixed; to take it back its name is ticked under “Opt in again”, with the source of the
+    consent.
     """
 
     opt_in_again = forms.MultipleChoiceField(
@@ -57,7 +57,6 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         out = taken_out(self.instance) if self.instance.pk else []
         for name, field in self.fields.items():
-            field.show_hidden_initial = bool(self.instance.pk) and name not in (*FLAGS, *AGAIN)
             field.disabled |= name in FLAGS and bool(getattr(self.instance, name))
         for name in AGAIN if not out else ():
             self.fields.pop(name, None)
@@ -76,8 +75,6 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         """Opt-outs are no values to be saved: `say` says them."""
         values = super().clean() or {}
-        for name in [name for name in values if self._untouched(name)]:
-            values[name] = getattr(self.instance, name)
         self.ticked = [flag for flag in FLAGS if values.pop(flag, False) and not self.fields[flag].disabled]
         if values.get("opt_in_again"):
             self._check_again(values)
@@ -92,17 +89,6 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             given: Any = self.data
             self.data = shown = given.copy()  # which has seen it, when it is shown again
             shown[self.add_prefix("consent_seen")] = consent.seen(self.instance)
-
-    def _untouched(self, name: str) -> bool:
-        """True if the field came back as it was when the form was opened."""
-        key, field = self.add_initial_prefix(name), self.fields[name]
-        if not field.show_hidden_initial or key not in self.data:
-            return False
-        try:
-            before = field.to_python(field.hidden_widget().value_from_datadict(self.data, self.files, key))
-        except ValidationError:
-            return False
-        return not field.has_changed(before, self[name].data)
 
     def say(self, by: Any) -> None:
         """Write what was said of consent, once the profile is saved."""

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .domains import BadDomain, ascii_domain
 from .unit_models import unit_field
+from .watched import Watched
 
 
 class ProofDomain(models.Model):
@@ -25,6 +26,8 @@ class ProofDomain(models.Model):
     )
     unit = unit_field()
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = Watched["ProofDomain"].as_manager()
 
     class Meta:
         ordering = ["domain", "pk"]

@@ -89,6 +89,7 @@ SIDES: dict[str, Side] = {  # of the audit (campaigns/audit_sides.py)
     "deliveries.Heartbeat": "says that workers live",
     "deliveries.Proof": "delivery.proof_sent tells",
     "deliveries.ProofRecipient": "delivery.proof_sent tells how many",
+    "deliveries.ProofTally": "counts proofs for their limit; delivery.proof_sent tells of each",
     "deliveries.Verdict": "delivery.approved and delivery.refused tell",
     "deliveries.Run": "the executions of a series; its log tells",
     "deliveries.WebhookCall": "what programs were told",

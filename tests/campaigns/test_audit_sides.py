@@ -24,6 +24,7 @@ from campaigns.models import (
     TestProfile,
     TrackingOptions,
 )
+from tests.deliveries.page_form import posted
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,7 @@ def test_the_fields_that_are_not_told_are_there() -> None:
 RAW = {
     ("campaigns/importing.py", "_STAGED"): "not told",
     ("campaigns/importing.py", "_PROFILE"): "import.done, profiles.upserted",
+    ("campaigns/consent_staged.py", "_PROFILE"): "consent.opted_out, consent.opted_in",
     ("campaigns/importing.py", "AudienceMember._meta.db_table"): "import.done",
     ("campaigns/audit_chain.py", "table"): "seals the audit",
     ("deliveries/quarantine.py", "deliveries_quarantinedaddress"): "reports, nobody's act",
@@ -222,26 +224,22 @@ def test_an_audience_its_definition_and_its_members_by_form_and_api(client: Clie
     assert told["before"] == {"kind": "list", "conditions": []} and told["after"]["conditions"] == wanted
 
 
-def profile_form(profile: Profile, **changes: Any) -> dict[str, Any]:
-    names = ("email", "first_name", "last_name", "gender", "mobile", "city", "country", "language", "time_zone")
-    held = {name: getattr(profile, name) for name in names} | {"email_format": 0, "attributes": "{}"}
-    return held | {"birth_date": ""} | changes
-
-
-def test_the_opt_out_flag_by_form_api_bulk_and_queryset(client: Client, starter: Any) -> None:
+def test_opting_out_and_in_again_by_form_api_and_bulk(client: Client, starter: Any) -> None:
     client.force_login(starter)
     ann = Profile.objects.create(email="ann@example.com", opt_out_email=True)
     url = reverse("admin:campaigns_profile_change", args=[ann.pk])
-    client.post(url, profile_form(ann))
-    assert last("profile.changed").told == {"before": {"opt_out_email": True}, "after": {"opt_out_email": False}}
+    seen = posted(client.get(url).content.decode())  # the form knows the last word on the profile's consent
+    client.post(url, seen | {"opt_in_again": ["opt_out_email"], "consent_source": "by telephone"})
+    ann.refresh_from_db()
+    row = last("consent.opted_in")
+    assert (row.told["before"], row.told["after"]) == ({"opt_out_email": True}, {"opt_out_email": False})
+    assert (row.told["source"], row.subject_id, row.actor) == ("by telephone", str(ann.pk), "starter")
     client.patch(f"/api/profiles/{ann.pk}/", {"opt_out": True}, "application/json")
-    assert last("profile.changed").told == {"before": {"opt_out": False}, "after": {"opt_out": True}}
+    assert last("consent.opted_out").told["after"] == {"opt_out": True}
     client.post("/api/profiles/bulk/", {"profiles": [{"email": ann.email, "opt_out": False}]}, "application/json")
     row = last("profiles.upserted")
     assert (row.told["updated"], row.told["created"], row.actor) == (1, 0, "starter")
     assert row.told["fields"] == ["email", "opt_out"]
-    Profile.objects.filter(pk=ann.pk).update(opt_out_email=True)
-    assert last("profile.changed").told == {"before": {"opt_out_email": False}, "after": {"opt_out_email": True}}
 
 
 def test_deleting_many_profiles_is_one_entry_and_deleting_few_tells_each(client: Client, starter: Any) -> None:

@@ -141,16 +141,6 @@ def test_every_kind_of_object_notices(
     assert getattr(model.objects.get(pk=thing.pk), field) == theirs
 
 
-def test_the_form_opened_before_an_opt_out_does_not_opt_in_again(peter: Any, anna: Any) -> None:
-    profile = Profile.objects.create(email="ann@example.com")
-    editor = Editor(anna, profile)
-    Profile.objects.update(opt_out_email=True)
-    editor.save(city="Paris")
-    editor.save()
-    profile.refresh_from_db()
-    assert profile.opt_out_email
-
-
 def test_every_form_of_the_admin_compares() -> None:
     """But for those that nobody can save, or that only show."""
     changes = [type(one) for one in admin.site._registry.values() if one.__module__.split(".")[0] != "django_q"]
