@@ -92,7 +92,6 @@ class Profile(Consenting):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)
 
-
     class Meta:
         verbose_name = _("profile")
         verbose_name_plural = _("profiles")
