@@ -21,7 +21,7 @@ from .states import CONFIRMED, EDITABLE, ENDED, PREPARING, SENDING, Act, State, 
 
 @dataclass(frozen=True)
 class Rights:
-    """What the user may do in the delivery's campaign. `barred`: he prepared it, and another person must confirm;
+    """What the user may do in the delivery's campaign. `barred`: another person must prepare or confirm it first;
     `unapproved`: why it lacks the approval that the campaign wants; `test`: there is somebody to send a proof to;
     `proofs`: some were sent or judged."""
 
@@ -63,7 +63,7 @@ def rights_of(user: Any, delivery: Delivery) -> Rights:
     return Rights(
         start,
         prepare,
-        barred=delivery.campaign.four_eyes and delivery.prepared_by_id == user.pk,
+        barred=delivery.campaign.four_eyes and (delivery.prepared_by_id == user.pk or approvals.is_nobodys(delivery)),
         unapproved=approvals.missing(delivery, again=True) if ready else "",
         test=editable and prepare and (proofs.may_substitute(delivery) or readers),
         proofs=told,
@@ -171,6 +171,8 @@ def _why_not(delivery: Delivery, rights: Rights) -> str:
 def _why_not_now(delivery: Delivery, rights: Rights) -> str:
     if _expired(delivery):
         return _("Too late to confirm: the next execution is due, or the validity is over.")
+    if rights.barred and approvals.is_nobodys(delivery):
+        return _(approvals.NOBODYS)
     if rights.barred:
         text = _("You prepared this delivery. The campaign “%(campaign)s” wants another person to confirm it.")
         return text % {"campaign": delivery.campaign.label}

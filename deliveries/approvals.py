@@ -18,7 +18,17 @@ MISSING = gettext_noop(
     "This campaign wants another person's approval before anybody confirms. Somebody with the role “Start deliveries” "
     "who did not prepare this delivery has to approve it as it is prepared now."
 )
+NOBODYS = gettext_noop(
+    "This campaign wants two people, and nobody has asked for this preparation as it is. Prepare it again; then "
+    "another person can go on."
+)
 REFUSED = gettext_noop("Refused by %(who)s: %(comment)s Change what is wrong and prepare again, or have it approved.")
+
+
+def is_nobodys(delivery: Delivery) -> bool:
+    """True if it was prepared in a form that its preparer did not see: who wrote it could else be the only one who
+    looked at it. So where two people are wanted somebody has to prepare it first."""
+    return delivery.prepared_by_id is None and bool(delivery.asked_for or delivery.parent_id)
 
 
 def standing(delivery: Delivery) -> Verdict | None:
@@ -35,6 +45,8 @@ def _counts(verdict: Verdict, delivery: Delivery) -> bool:
         return True
     user = verdict.user
     assert user is not None
+    if is_nobodys(delivery):
+        return False
     return user.pk != delivery.prepared_by_id and access.may_start(user, delivery.campaign)
 
 
@@ -47,6 +59,8 @@ def missing(delivery: Delivery, *, again: bool = False) -> str:
     if verdict is not None and verdict.approved:
         return ""
     tell = _ if again else str
+    if verdict is None and is_nobodys(delivery):
+        return tell(NOBODYS)
     if verdict is None:
         return tell(MISSING)
     comment = f"“{verdict.comment}”." if verdict.comment else "-"

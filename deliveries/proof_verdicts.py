@@ -13,6 +13,7 @@ from campaigns.notices import Notice
 from campaigns.said import said
 from campaigns.said import said as _
 
+from . import approvals
 from .audited import audited
 from .commands import ask
 from .models import Delivery, DeliveryEvent, log_event
@@ -59,6 +60,8 @@ def _judge(
         seal = _seal(delivery)
         if approved and seal and delivery.prepared_by_id == by.pk:
             raise Refused("own_preparation", _("You prepared this delivery; another person has to approve it."))
+        if approved and seal and approvals.is_nobodys(delivery):
+            raise Refused("own_preparation", _(approvals.NOBODYS))
         if proof is not None and seal and proof.fingerprint != seal:
             raise Refused(
                 "changed",

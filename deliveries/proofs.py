@@ -90,7 +90,7 @@ def send_proof(
     with transaction.atomic():
         locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
         last = Proof.objects.filter(delivery=locked).aggregate(n=Max("number"))["n"] or 0
-        seal = sealing.current_seal(delivery.message)
+        seal = sealing.fingerprint(delivery, delivery.message)
         proof = Proof.objects.create(delivery=locked, number=last + 1, sent_by=by, fingerprint=seal)
         rows = _rows(delivery, proof, chosen, substitutions)
         for part in _parts(rows):

@@ -22,6 +22,6 @@ def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, obje
         "subject": message.subject, "html": message.html, "text": message.text,
         "sender_name": sender_name, "sender_address": sender_address, "reply_to": message.reply_to or brand.reply_to,
         "brand": brand.label, "website": brand.website, "tracking": tracking_options.frozen(message),
-        "traps": list(message.traps.order_by("pk").values_list("pk", flat=True)),
+        "traps": sorted(trap.pk for trap in message.traps.all()),
         "fields": [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in attribute_names)],
     }  # fmt: skip

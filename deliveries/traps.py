@@ -23,7 +23,7 @@ from .target_table import TARGET, rows
 def reachable(message: Message) -> tuple[list[TestProfile], list[TestProfile]]:
     """The message's traps: (those that mail may be sent to, those whose address is quarantined or on the denylist)."""
     status = QuarantinedAddress.Status
-    chosen = list(message.traps.filter(trap=True).order_by("pk"))
+    chosen = sorted((one for one in message.traps.all() if one.trap), key=lambda one: one.pk)  # those that were sealed
     refused = QuarantinedAddress.objects.filter(
         address__in=[trap.email for trap in chosen], status__in=(status.QUARANTINE, status.DENYLIST)
     )
