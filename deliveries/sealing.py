@@ -21,6 +21,7 @@ _RECURRENCE = (
 _VALIDITY = ("delivery_duration", "validity_end")
 # Of a routing what decides who gets the letters to carry, and where their bounces go; not how fast or how often.
 _WAY = ("host", "port", "security", "verify_certificate", "username", "return_domain")
+_AROUND = ("mail server", "approval")
 # What is read of a delivery, for select_related; and for prefetch_related.
 READ = (
     "routing",
@@ -93,13 +94,19 @@ def around(delivery: Delivery, campaign: Campaign) -> Seal:
     the campaign wants for a send."""
     routing = routing_of(delivery)
     way = routing and [getattr(routing, name) for name in _WAY]
-    return seal({"mail server": way, "approval": [campaign.four_eyes, campaign.needs_approval]})
+    values = way, [campaign.four_eyes, campaign.needs_approval]
+    return seal(dict(zip(_AROUND, values, strict=True)))
 
 
-def changed_since_prepared(delivery: Delivery) -> list[str]:
-    """The sealed parts that differ from what was prepared, in words for people; empty when Confirm may be offered."""
+def changed_since_prepared(delivery: Delivery, now: Seal | None = None) -> list[str]:
+    """The sealed parts that differ from what was prepared, in words for people; empty when Confirm may be offered.
+
+    In: the form of now, where the caller has it already.
+    """
     prepared = {**_unknown(delivery), **delivery.fingerprint} if delivery.fingerprint else {}
-    return changed_parts(prepared, fingerprint(delivery, delivery.message))
+    if now is None:
+        return changed_parts(prepared, fingerprint(delivery, delivery.message))
+    return changed_parts(prepared, {part: digest for part, digest in now.items() if part not in _AROUND})
 
 
 def _routing(delivery: Delivery) -> Seal:
