@@ -134,6 +134,20 @@ def _hidden_traps(request: HttpRequest, message: Message) -> list[TestProfile]:
     return list(message.traps.exclude(units.readable(request.user)))
 
 
+def _series_note(message: Message | None) -> str:
+    """What a change does while the message's series is on; empty if it is not."""
+    recurrence: Recurrence | None = getattr(message, "recurrence", None)
+    if recurrence is None or recurrence.next_at is None:
+        return ""
+    if recurrence.request_confirmation:
+        return _("The series is on, and each execution asks for a confirmation. Turning that off switches it off.")
+    return _(
+        "The series is on, and its executions start without being asked. After a change here the next one waits for a "
+        "confirmation; a change of the recurrence switches the series off until somebody with “Start deliveries” "
+        "switches it on again."
+    )
+
+
 @admin.register(Message)
 class MessageAdmin(PreviewPages, ScopedAdmin):
     """Messages of the campaigns that the user may read; read-only once confirmed."""
@@ -202,6 +216,13 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         for one in (each for formset in formsets for each in formset.forms):
             for note in getattr(one, "notes", ()):
                 self.message_user(request, note, messages.WARNING)
+        gone = [row for formset in formsets for row in formset.deleted_objects]
+        rows = [row for formset in formsets for row in (each.instance for each in formset.forms)]
+        if any(getattr(row, "switched_off", False) for row in rows) or any(
+            getattr(row, "next_at", None) for row in gone
+        ):
+            words = _("The series is off now. Somebody with “Start deliveries” can look at it and switch it on again.")
+            self.message_user(request, words, messages.WARNING)
         remember_untracked(form.instance)
         if "_continue" not in request.POST:
             for problem in problems(form.instance)[:SHOWN]:
@@ -241,6 +262,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         message: Message | None = kwargs.get("obj")
         context["field_names"] = known_fields()
         context["occurrences"] = _occurrences(message)
+        context["series_note"] = _series_note(message)
         found = problems(message) if message and request.method == "GET" else []
         context["problems"] = [(problem.severity, retold(problem.sentence)) for problem in found]
         return super().render_change_form(request, context, *args, **kwargs)

@@ -76,5 +76,4 @@ def save_nested(message: Message, model: Any, values: dict[str, Any] | None) -> 
         if found is not None:
             found.delete()
         return
-    kept = {"next_at": found.next_at, "owner": found.owner} if isinstance(found, Recurrence) else {}
-    model(pk=found.pk if found else None, message=message, **values, **kept).save()
+    model(pk=found.pk if found else None, message=message, **values).save()

@@ -24,6 +24,21 @@ def changed_parts(sealed: Seal, now: Seal) -> list[str]:
     return [name for name in names if sealed.get(name) != now.get(name)]
 
 
+def word(sealed: Seal) -> str:
+    """A seal as one word, for forms and If-Match: the digests in the order of their parts' names."""
+    return "-".join(sealed[part] for part in sorted(sealed))
+
+
+def changed_since_seen(seen: str, now: Seal) -> list[str]:
+    """The parts that differ from those of the seal whose `word` somebody saw; all where it is the word of no such seal.
+
+    Whole digests are compared: who writes both texts could find two that share the beginning of one.
+    """
+    digests = seen.split("-")
+    known = dict(zip(sorted(now), digests, strict=True)) if len(digests) == len(now) else {}
+    return changed_parts(known, now)
+
+
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -25,6 +25,7 @@ class Notice(models.TextChoices):
 
     CONFIRM = "confirm", _("A delivery that I may start waits for a confirmation")
     EXPIRED = "expired", _("A confirmation that I was asked for has expired")
+    SERIES = "series", _("A series of mine, or one that I may start, was switched off")
     BREAKER = "breaker", _("A delivery that I confirmed was paused, because too much came back")
     VERDICT = "verdict", _("Somebody approved or refused a proof or a delivery of mine")
     ALERT = "alert", _("Alerts of the dashboards of my groups")

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +24,12 @@ TWO_TIMES = gettext_noop(
     "A recurring message leaves at the times of its recurrence. Choose “Once confirmed” in its schedule, or remove "
     "the recurrence."
 )
+
+
+# A series that is on goes off because its recurrence was changed; sent in the transaction of the change.
+# In: `recurrence`, as it becomes; `changed`: names of its fields.
+went_off = Signal()
+SLOTS = ("frequency", "at", "weekdays", "month_day", "cron", "time_zone", "until", "aggregation")
 
 
 class Recurrence(models.Model):
@@ -54,6 +61,7 @@ class Recurrence(models.Model):
     # On from here: the slot that comes next, and in whose name. No slot: the recurrence is off.
     next_at = models.DateTimeField(_("next execution"), null=True, db_index=True, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+")
+    switched_off = False  # by the last save
 
     objects = Watched["Recurrence"].as_manager()
 
@@ -65,11 +73,38 @@ class Recurrence(models.Model):
         return str(self.get_frequency_display())
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """What was changed while it is on holds from the next slot on; a slot that has come already stays due."""
+        """What was changed while it is on holds from the next slot on; a slot that has come already stays due.
+
+        Where executions would start without being asked, a change of the slots switches the series off: whoever may
+        start it looks at it and switches it on again. On and off are no fields of a form: the database's hold.
+        """
+        with transaction.atomic():
+            changed = self._go_on() if self.pk else []
+            super().save(*args, **kwargs)
+            self.switched_off = bool(changed)
+            if changed:
+                went_off.send(type(self), recurrence=self, changed=changed)
+
+    def _go_on(self) -> list[str]:
+        """Take over whether it is on from its row, locked. Out: the changed fields for which it goes off."""
+        held = Recurrence.objects.select_for_update().filter(pk=self.pk).first()
+        if held is None:
+            return []
+        self.next_at, self.owner_id = held.next_at, held.owner_id
+        if self.next_at is None:
+            return []
+        asked = ["request_confirmation"] if held.request_confirmation else []
+        changed = [] if self.request_confirmation else asked + self.changed_slots(held)
         now = timezone.now()
-        if self.pk and self.next_at and self.next_at > now:
+        if changed:
+            self.next_at = None
+        elif self.next_at > now:
             self.next_at = next(iter(self.upcoming(now, 1)), None)
-        super().save(*args, **kwargs)
+        return changed
+
+    def changed_slots(self, other: Recurrence) -> list[str]:
+        """The names of the fields that say when it is executed and that differ from another's."""
+        return [name for name in SLOTS if getattr(self, name) != getattr(other, name)]
 
     def clean(self) -> None:
         """It must make sense. That it is the only thing that says when the message leaves is looked at where both are

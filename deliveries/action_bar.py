@@ -14,14 +14,14 @@ from django.utils.translation import gettext as _
 
 from campaigns import access
 
-from . import approvals, other_eyes, proofs, wording
+from . import approvals, other_eyes, proofs, series_seals, wording
 from .models import Delivery
 from .states import CONFIRMED, EDITABLE, ENDED, PREPARING, SENDING, Act, State, allows
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What the user may do in the delivery's campaign. `barred`: another person must confirm than the one who prepared;
+    """What the user may do in the delivery's campaign. `barred`: another person must prepare or confirm it first;
     `unapproved`: why it lacks the approval that the campaign wants; `test`: there is somebody to send a proof to;
     `proofs`: some were sent or judged."""
 
@@ -36,7 +36,7 @@ class Rights:
 @dataclass(frozen=True)
 class Button:
     """One act. `asks`: a page of its own comes first, since the act needs more to be said, or cannot be taken back.
-    `leads`: it is a page and no act."""
+    `leads`: it is a page and no act. `shows`: the page is told which form the dashboard showed."""
 
     act: str
     label: str
@@ -44,6 +44,7 @@ class Button:
     style: str = ""
     asks: bool = False
     leads: bool = False
+    shows: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ def buttons(delivery: Delivery, rights: Rights, stale: Sequence[str] = (), missi
     In: `stale`: what changed since it was prepared; `missing`: there may be people whom an ended one did not reach.
     """
     if delivery.is_series:
-        return tuple(_of_series(delivery, rights))
+        return (*_of_series(delivery, rights), *_continuing(delivery, rights))
     prepare = [*_of_proofs(rights), *(_of_preparation(delivery, stale) if rights.prepare else [])]
     if not rights.start:
         return tuple(prepare)
     ended = _of_ended(delivery) if missing and delivery.confirmed_at else []
-    return (*prepare, *_of_sending(delivery, rights, stale), *ended)
+    return (*prepare, *_of_sending(delivery, rights, stale), *ended, *_continuing(delivery, rights))
 
 
 def _of_proofs(rights: Rights) -> list[Button]:
@@ -109,7 +110,11 @@ def _of_sending(delivery: Delivery, rights: Rights, stale: Sequence[str]) -> lis
         title = _("Approve or refuse what is prepared, with a comment")
         shown.append(Button("approve", _("Approve or refuse"), title, "primary", asks=True))
     if state == State.READY and not (stale or rights.barred or rights.unapproved or _expired(delivery)):
-        shown.append(Button("confirm", _("Confirm send"), _("Confirm the send: messages leave"), "primary", asks=True))
+        shown.append(
+            Button(
+                "confirm", _("Confirm send"), _("Confirm the send: messages leave"), "primary", asks=True, shows=True
+            )
+        )
     if allows(state, Act.UNCONFIRM):
         shown.append(Button("undo", _("Undo"), _("Take the confirmation back: nothing has left yet"), "primary"))
     if allows(state, Act.PAUSE):
@@ -135,8 +140,21 @@ def _of_series(delivery: Delivery, rights: Rights) -> list[Button]:
     if recurrence.next_at is not None:
         off = Button("series-off", _("Switch off"), _("Make no more executions; those that are there stay as they are"))
         return [off] if rights.prepare else []
-    on = Button("series-on", _("Switch on"), _("Make an execution for each slot from now on"), "primary")
-    return [on] if (rights.prepare if recurrence.request_confirmation else rights.start) else []
+    unasked = not recurrence.request_confirmation
+    title = _("Make an execution for each slot from now on")
+    on = Button("series-on", _("Switch on"), title, "primary", asks=unasked, shows=unasked)
+    return [on] if (rights.start if unasked else rights.prepare) else []
+
+
+def _continuing(delivery: Delivery, rights: Rights) -> list[Button]:
+    """On a series that goes on in another form than its owner saw, and on an execution of it that was confirmed."""
+    here = delivery.is_series or (delivery.parent_id is not None and delivery.confirmed_at is not None)
+    if not (here and rights.start and series_seals.pending(delivery)):
+        return []
+    title = _("Have the next executions go on in the form that the message has now, in your name")
+    return [
+        Button("continue-series", _("Continue the series with this form"), title, asks=True, shows=delivery.is_series)
+    ]
 
 
 def _expired(delivery: Delivery) -> bool:
@@ -171,8 +189,8 @@ def _why_not(delivery: Delivery, rights: Rights) -> str:
 def _why_not_now(delivery: Delivery, rights: Rights) -> str:
     if _expired(delivery):
         return _("Too late to confirm: the next execution is due, or the validity is over.")
-    if rights.barred and other_eyes.preparer_gone(delivery):
-        return _(other_eyes.GONE)
+    if rights.barred and (why := other_eyes.unknown(delivery)):
+        return _(why)
     if rights.barred:
         text = _("You prepared this delivery. The campaign “%(campaign)s” wants another person to confirm it.")
         return text % {"campaign": delivery.campaign.label}

@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns import access
+from campaigns.fingerprint import changed_since_seen, word
 from campaigns.models import Message
 from campaigns.retelling import retold
 
-from . import commands, completing, executions, holding, settling
+from . import commands, completing, executions, holding, sealing, settling
 from .action_bar import buttons, rights_of
 from .confirmation import confirmation
 from .counters import counters
@@ -32,9 +33,7 @@ from .states import Act, State, allows
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-ACTS: dict[
-    str, tuple[Callable[[Delivery, Any], None], StrOrPromise]
-] = {  # part of the address: (command, what to say then)
+ACTS: dict[str, tuple[Callable[..., None], StrOrPromise]] = {  # part of the address: (command, what to say then)
     "prepare": (commands.prepare, gettext_lazy("The preparation has started.")),
     "stop-preparation": (commands.stop_preparation, gettext_lazy("The preparation was stopped; nothing was sent.")),
     "confirm": (commands.confirm, gettext_lazy("Confirmed.")),
@@ -45,10 +44,13 @@ ACTS: dict[
     "release-waves": (holding.release_waves, gettext_lazy("The later waves leave at their times.")),
     "series-on": (executions.start_series, gettext_lazy("The series is on.")),
     "series-off": (executions.stop_series, gettext_lazy("The series is off.")),
+    "continue-series": (executions.continue_series, gettext_lazy("The series goes on in this form.")),
 }
+SEEN = {"prepare", "confirm", "series-on", "continue-series"}  # these are told which form the page showed
 ASKED = {
     "confirm": gettext_lazy("Confirm send"), "stop": gettext_lazy("Stop sending"),
-    "complete": gettext_lazy("Complete the missing"),
+    "complete": gettext_lazy("Complete the missing"), "series-on": gettext_lazy("Switch on"),
+    "continue-series": gettext_lazy("Continue the series with this form"),
 }  # fmt: skip
 DAYS = ("1", "2", "3.5")  # how long a delivery whose validity is over may go on
 HARMLESS = {"already_confirmed"}  # a double click: the thing is done, and the message says by whom
@@ -82,7 +84,10 @@ class ActPages:
         if not any(button.act == "confirm" for button in buttons(delivery, rights_of(request.user, delivery), stale)):
             messages.error(request, _("%s cannot be confirmed now; its dashboard says why.") % delivery)
             return redirect(delivery)
-        return self._ask(request, delivery, "confirm", facts=confirmation(delivery))
+        form, sealed = sealing.prepared_form(delivery), delivery.fingerprint
+        seen = request.GET.get("seen") or word(form)
+        differs = "" if seen == word(sealed) else ", ".join(changed_since_seen(seen, form))
+        return self.ask(request, delivery, "confirm", facts=confirmation(delivery), seen=seen, differs=differs)
 
     def stop_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET: what stopping would give up. POST: stop for good."""
@@ -95,7 +100,7 @@ class ActPages:
             return redirect(delivery)
         numbers = counters(delivery)
         left = max(0, numbers.to_deliver - processed(numbers) - numbers.in_doubt)
-        return self._ask(request, delivery, "stop", left=left, done=processed(numbers))
+        return self.ask(request, delivery, "stop", left=left, done=processed(numbers))
 
     def complete_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET: whom an ended delivery did not reach. POST: send to them."""
@@ -104,7 +109,7 @@ class ActPages:
         valid = delivery.validity_end is not None and delivery.validity_end > timezone.now()
         if request.method != "POST":
             number = completing.number_missing(delivery)
-            return self._ask(request, delivery, "complete", number=number, valid=valid, days=DAYS)
+            return self.ask(request, delivery, "complete", number=number, valid=valid, days=DAYS)
         days = request.POST.get("days", "")
         until = timezone.now() + timedelta(days=float(days)) if days in DAYS else None
         try:
@@ -116,13 +121,16 @@ class ActPages:
             messages.success(request, text % number)
         return redirect(delivery)
 
-    def _ask(self, request: HttpRequest, delivery: Delivery, act: str, **context: Any) -> HttpResponse:
+    def ask(
+        self, request: HttpRequest, delivery: Delivery, act: str, template: str = "", **context: Any
+    ) -> HttpResponse:
+        """The page that asks before `act`."""
         everything = {
             **self.admin_site.each_context(request),
             "title": ASKED[act],
             "opts": self.opts, "delivery": delivery, "original": delivery, "act": act, **context,
         }  # fmt: skip
-        return TemplateResponse(request, f"admin/deliveries/delivery/{act}.html", everything)
+        return TemplateResponse(request, f"admin/deliveries/delivery/{template or act}.html", everything)
 
     def act_view(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
         """POST alone: do it, say what came of it, and go back to the dashboard. 403 without the role."""
@@ -132,8 +140,9 @@ class ActPages:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         command, done = ACTS[act]
+        seen = {"seen": request.POST.get("seen", "")} if act in SEEN else {}
         try:
-            command(delivery, request.user)
+            command(delivery, request.user, **seen)
         except commands.Refused as refusal:
             level = messages.INFO if refusal.code in HARMLESS else messages.ERROR
             messages.add_message(request, level, retold(refusal.message))

@@ -25,6 +25,7 @@ from .action_bar import rights_of
 from .admin_acts import ActPages
 from .admin_logs import LogPages
 from .admin_proofs import ProofPages
+from .admin_series import SeriesPages
 from .counters import counters_of
 from .dashboard import dashboard
 from .deployment import SAMPLES, Sample
@@ -97,7 +98,7 @@ class DeliveryList(ChangeList):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ActPages, LogPages, ProofPages, ScopedAdmin):
+class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
     """Deliveries of the campaigns that the user may read."""
 
     list_display = [
@@ -209,7 +210,7 @@ class DeliveryAdmin(ActPages, LogPages, ProofPages, ScopedAdmin):
             self.admin_site.admin_view(self.deployment_view),
             name="deliveries_delivery_deployment",
         )
-        return [live, *self.act_urls(), *self.proof_urls(), *self.log_urls(), *super().get_urls()]
+        return [live, *self.act_urls(), *self.series_urls(), *self.proof_urls(), *self.log_urls(), *super().get_urls()]
 
     def loaded(self, request: HttpRequest, pk: int) -> Delivery:
         """The delivery with all that the dashboard shows, in two queries; 404 if the user may not read it."""

@@ -17,10 +17,11 @@ from rest_framework.response import Response
 from campaigns import access
 from campaigns.api_common import CampaignKey, CampaignRights, Conflict, InUtc, KeyPagination, Selectable
 from campaigns.api_problems import MEDIA_TYPE, ProblemSerializer
+from campaigns.fingerprint import changed_since_seen, word
 from campaigns.idempotency import Idempotent
 from campaigns.models import Message
 
-from . import api_proofs, commands, completing, deleting, duplicating, executions, holding, sealing
+from . import api_proofs, commands, completing, deleting, duplicating, executions, holding, sealing, series_seals
 from .api_filters import DeliveryFilter
 from .api_logs import DeliveryLogs
 from .api_proofs import DeliveryProofs, arguments
@@ -30,7 +31,7 @@ from .logical import LOGICAL, Logical
 from .models import Delivery
 from .sealing import changed_since_prepared
 from .settling import settle_in_doubt
-from .states import State
+from .states import CONFIRMED, State
 
 Command = Callable[..., Any]
 # By name, as programs send it: each takes the delivery and the user. Rooms above add theirs (reporting: computeStats).
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "undo": commands.undo_confirmation,
     "startSeries": executions.start_series,
     "stopSeries": executions.stop_series,
+    "continueSeries": executions.continue_series,
     "pause": commands.pause,
     "resume": commands.resume,
     "stop": commands.stop,
@@ -52,6 +54,8 @@ COMMANDS: dict[str, Command] = {
     "resendInDoubt": lambda delivery, by: settle_in_doubt(delivery, by, decision="resend"),
     "markInDoubtSent": lambda delivery, by: settle_in_doubt(delivery, by, decision="sent"),
 }
+# These are told which form If-Match names.
+SEEING = frozenset({"prepare", "confirm", "startSeries", "continueSeries"})
 
 
 _FIGURES = ("to_deliver", "sent", "delivered", "bounces", "opens", "clicks")
@@ -63,6 +67,14 @@ class SealBroken(APIException):
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_detail = "The delivery is not the one that you looked at: its fingerprint differs. Read it again."
     default_code = "fingerprint_differs"
+
+
+class FormUnseen(APIException):
+    """428 (RFC 6585 section 3): what starts without being asked takes an If-Match with the form that was looked at."""
+
+    status_code = status.HTTP_428_PRECONDITION_REQUIRED
+    default_detail = "Send If-Match with the delivery's `form` that you looked at: it starts without being asked."
+    default_code = "form_unseen"
 
 
 class FigureSerializer(serializers.Serializer[Figure]):
@@ -89,7 +101,12 @@ class KpisSerializer(InUtc):
 
 
 class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
-    """A delivery. `fingerprint` is its seal, for If-Match at confirm; `changed` what differs from what was prepared."""
+    """A delivery. `fingerprint` is its seal, for If-Match at confirm; `changed` what differs from what was prepared.
+
+    `form` is the seal of what its message would send now, for If-Match at startSeries, continueSeries, and prepare
+    where no confirmation is requested; `changed_since_switched_on` what differs from the form in which its series was
+    switched on, as a sentence. Both are empty in lists.
+    """
 
     code = serializers.CharField(read_only=True)
     message = CampaignKey(queryset=Message.objects.all())
@@ -98,6 +115,8 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
     state_code = serializers.IntegerField(source="state", read_only=True)
     fingerprint = serializers.SerializerMethodField()
     changed = serializers.SerializerMethodField()
+    form = serializers.SerializerMethodField()
+    changed_since_switched_on = serializers.SerializerMethodField()
     proof_of = serializers.IntegerField(source="proof.delivery_id", default=None, read_only=True, allow_null=True)
 
     class Meta:
@@ -105,7 +124,8 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
         fields = [
             "id", "code", "label", "message", "campaign", "state", "state_code", "logical_status", "progress",
             "targeted", "excluded",
-            "to_deliver", "feedback_service", "fingerprint", "changed", "hindrance", "created_at", "prepared_at",
+            "to_deliver", "feedback_service", "fingerprint", "changed", "form", "changed_since_switched_on",
+            "hindrance", "created_at", "prepared_at",
             "confirmed_at", "contact_date", "started_at", "finished_at", "validity_end", "undo_until",
             "first_due_at", "last_due_at", "parent", "slot", "period", "expires_at", "proof_of",
         ]  # fmt: skip
@@ -128,6 +148,19 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
         """The parts that changed since the preparation; any of them makes confirm refuse."""
         return changed_since_prepared(delivery) if delivery.state == State.READY else []
 
+    def get_form(self, delivery: Delivery) -> str:
+        """The seal of what it would send now, while it is not confirmed; empty in lists."""
+        if self._is_listed() or (delivery.state in CONFIRMED and not delivery.is_series):
+            return ""
+        return word(sealing.form(delivery, delivery.message))
+
+    def get_changed_since_switched_on(self, delivery: Delivery) -> str:
+        """Of a series and its executions; empty in lists."""
+        return "" if self._is_listed() else str(series_seals.changed(delivery))
+
+    def _is_listed(self) -> bool:
+        return isinstance(self.parent, serializers.ListSerializer)
+
 
 class CommandSerializer(serializers.Serializer[Any]):
     """The name of a command."""
@@ -141,10 +174,11 @@ class CommandSerializer(serializers.Serializer[Any]):
 
 def fingerprint(delivery: Delivery) -> str:
     """The seal as one word for If-Match; empty if nothing was prepared."""
-    return "-".join(delivery.fingerprint[part][:8] for part in sorted(delivery.fingerprint))
+    return word(delivery.fingerprint)
 
 
 SEAL_BROKEN = OpenApiResponse(ProblemSerializer, description="If-Match names another fingerprint.")
+UNSEEN = OpenApiResponse(ProblemSerializer, description="It starts without being asked, and takes an If-Match.")
 
 
 class DeliveryViewSet(
@@ -192,8 +226,10 @@ class DeliveryViewSet(
 
     @extend_schema(
         request=CommandSerializer,
-        responses={200: DeliverySerializer, (412, MEDIA_TYPE): SEAL_BROKEN},
-        parameters=[OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The fingerprint seen.")],
+        responses={200: DeliverySerializer, (412, MEDIA_TYPE): SEAL_BROKEN, (428, MEDIA_TYPE): UNSEEN},
+        parameters=[
+            OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The fingerprint or form seen.")
+        ],
     )
     @action(detail=True, methods=["post"], permission_classes=[IsAuthenticated], url_path="commands")
     def carry_out(self, request: Request, pk: str) -> Response:
@@ -201,11 +237,13 @@ class DeliveryViewSet(
         delivery = self.get_object()
         asked = CommandSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        seen = request.headers.get("If-Match", "").strip('"')
+        seen, method = request.headers.get("If-Match", "").strip('"'), asked.validated_data["method"]
         if seen and seen != fingerprint(delivery):
-            raise SealBroken
-        method = asked.validated_data["method"]
-        _carry_out(COMMANDS[method], delivery, request.user, **arguments(method, request.data))
+            form = sealing.form(delivery, delivery.message)
+            if seen != word(form):
+                raise SealBroken(_differing(changed_since_seen(seen, form)))
+        given = {"seen": seen} if method in SEEING else {}
+        _carry_out(COMMANDS[method], delivery, request.user, **arguments(method, request.data), **given)
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(responses=KpisSerializer)
@@ -225,8 +263,16 @@ class DeliveryViewSet(
         return Response(shown.data)
 
 
+def _differing(parts: list[str]) -> str:
+    return f"{SealBroken.default_detail} What differs: {', '.join(parts)}."
+
+
 def _carry_out(command: Command, *subjects: Any, **given: Any) -> Any:
     try:
         return command(*subjects, **given)
     except commands.Refused as refusal:
+        if refusal.code == "form_unseen":
+            raise FormUnseen from refusal
+        if refusal.code == "form_differs":
+            raise SealBroken(_differing(refusal.details["changed"])) from refusal
         raise Conflict(refusal.message, code=refusal.code) from refusal

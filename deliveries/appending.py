@@ -16,10 +16,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from campaigns.models import Message
 from campaigns.recurrence import Recurrence
 from campaigns.said import said as _
 
-from . import commands, doorbells, sealing, validity
+from . import commands, doorbells, sealing, slots, validity, wording
 from .control_rules import Phase
 from .exclusions import Target
 from .models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, log_event
@@ -87,17 +88,26 @@ def run(execution_id: int) -> None:
 
 def _prepare_again(delivery: Delivery, runs: QuerySet[Run]) -> None:
     """Nothing has left yet, say because it waits for somebody: a new preparation takes everybody."""
-    recurrence = Recurrence.objects.filter(message=delivery.message_id).select_related("owner").first()
     runs.update(ended_at=timezone.now())
     try:
-        commands.prepare(delivery, recurrence.owner if recurrence else None)
+        commands.prepare_by_schedule(delivery)
     except (Refused, PermissionDenied) as error:
         logger.warning("%s could not be prepared again: %s", delivery, error)
 
 
 def _take(delivery: Delivery, runs: QuerySet[Run]) -> Addition | None:
-    """Become the one who adds; None if somebody else does."""
+    """Become the one who adds; None if somebody else does, or if they would get what nobody confirmed for them.
+
+    What is added leaves without being asked for, so it is compared here, under the message's lock, with the execution
+    that somebody confirmed; and the addition reads the audience as it was compared.
+    """
     with transaction.atomic():
+        delivery.message = Message.objects.select_for_update().get(pk=delivery.message_id)
+        delivery.refresh_from_db(fields=["fingerprint", "preparation", "preparation_at", "state"])
+        if changed := sealing.changed_since_prepared(delivery):
+            _set_apart(delivery, runs, changed)
+            return None
+        message = delivery.message
         here = Delivery.objects.filter(pk=delivery.pk, preparation=delivery.preparation, state__in=TAKES)
         begun = runs.filter(begun_at__isnull=False).exists()
         lively = delivery.preparation_at and delivery.preparation_at > timezone.now() - _SILENT_FOR
@@ -108,7 +118,22 @@ def _take(delivery: Delivery, runs: QuerySet[Run]) -> Addition | None:
         ids = list(runs.values_list("pk", flat=True))
         runs.update(begun_at=timezone.now())
         delivery.refresh_from_db()
+    delivery.message = message
     return Addition(delivery, ids)
+
+
+def _set_apart(delivery: Delivery, runs: QuerySet[Run], changed: list[str]) -> None:
+    """Have an execution of its own for runs whose form changed after they were noted; the sweeper prepares it."""
+    last = runs.order_by("slot").last()
+    recurrence = Recurrence.objects.select_related("message").filter(message=delivery.message_id).first()
+    series = delivery.parent
+    runs.update(ended_at=timezone.now())
+    if last is None or recurrence is None or series is None:
+        return
+    when, names = wording.moment(last.slot, recurrence.time_zone), ", ".join(changed)
+    words = _("The run of %(when)s is an execution of its own, since this changed: %(names)s.", when=when, names=names)
+    log_event(delivery, "run_apart", words, severity=DeliveryEvent.Severity.WARNING)
+    slots.make(recurrence, series, last.slot)
 
 
 class Addition(Preparation):

@@ -30,7 +30,7 @@ _DELETED = gettext_noop("the account was deleted.")
 _DISABLED = gettext_noop("the account is switched off.")
 _PREPARED = gettext_noop("they prepared this delivery themselves.")
 _NO_ROLE = gettext_noop("they do not hold the role “Start deliveries” here any more.")
-_UNKNOWN = gettext_noop("the account that prepared this delivery was deleted. Prepare it again.")
+_UNKNOWN = gettext_noop("nobody can tell who prepared it in this form. Prepare it again.")
 
 
 def standing(delivery: Delivery) -> Verdict | None:
@@ -55,7 +55,7 @@ def why_void(verdict: Verdict, delivery: Delivery) -> str:
         return _DELETED
     if other_eyes.is_own(delivery, user):
         return _PREPARED
-    if other_eyes.preparer_gone(delivery):
+    if other_eyes.unknown(delivery):
         return _UNKNOWN
     if not user.is_active:
         return _DISABLED
@@ -68,8 +68,8 @@ def missing(delivery: Delivery, *, again: bool = False) -> str:
     if not delivery.campaign.needs_approval:
         return ""
     verdict, tell = standing(delivery), _ if again else str
-    if verdict is None and other_eyes.preparer_gone(delivery):
-        return tell(other_eyes.GONE)
+    if verdict is None and (why := other_eyes.unknown(delivery)):
+        return tell(why)
     if verdict is None:
         return " ".join([tell(MISSING), *_void(delivery, tell)])
     if verdict.approved:

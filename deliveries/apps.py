@@ -1,7 +1,7 @@
 """What happens to what we say: preparing, sending, feedback."""
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate, post_save
+from django.db.models.signals import post_migrate, post_save, pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,9 +10,13 @@ class DeliveriesConfig(AppConfig):
     verbose_name = _("Deliveries")
 
     def ready(self) -> None:
-        from . import audited, checks, partitions, storage, upkeep  # noqa: F401 - checks registers the system checks
+        from campaigns.recurrence import Recurrence, went_off
+
+        from . import audited, checks, halting, partitions, storage, upkeep  # noqa: F401 - checks registers the system checks
 
         audited.watch_setup()
+        went_off.connect(halting.on_change, dispatch_uid="series-went-off")
+        pre_delete.connect(halting.on_delete, sender=Recurrence, dispatch_uid="series-deleted")
         post_migrate.connect(upkeep.ensure_schedules, sender=self)
         post_migrate.connect(storage.leave_room, sender=self)
         post_save.connect(partitions.on_new_delivery, sender="deliveries.Delivery")

@@ -22,7 +22,20 @@ from campaigns import access, account_names
 from campaigns.models import Campaign, Message
 from campaigns.said import said as _
 
-from . import approvals, doorbells, ledger, other_eyes, preparing, validity, verdicts, waves
+from . import (
+    approvals,
+    doorbells,
+    ledger,
+    other_eyes,
+    preparing,
+    sealing,
+    series_seals,
+    unasked,
+    unseen,
+    validity,
+    verdicts,
+    waves,
+)
 from .audited import audited
 from .models import Delivery, DeliveryEvent, Routing, log_event
 from .refusal import Refused as Refused
@@ -58,29 +71,61 @@ def create_delivery(message: Message, by: Any) -> Delivery:
 
 
 @audited("prepare")
-def prepare(delivery: Delivery, by: Any) -> None:
-    """Start a preparation in the background. Raises PermissionDenied, Refused('not_editable'), Refused('series')."""
+def prepare(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
+    """Start a preparation in the background; only what stands now may then start by itself (unasked.py).
+
+    In: `seen`, the word of the form that `by` looked at, None where the caller vouches for it; it matters where the
+    delivery is to start by itself. Raises PermissionDenied, Refused('not_editable'), Refused('series'),
+    Refused('form_differs', …, changed=[parts]).
+    """
     # The message may have moved to another campaign: preparing takes the delivery along.
     ask(access.require_prepare, delivery, by, "prepare", delivery.message.campaign)
     if delivery.is_series:
         raise Refused("series", _("This is a series: each of its executions is prepared when its time comes."))
     with transaction.atomic():
-        started = advance(
-            Delivery.objects.filter(pk=delivery.pk),
-            Act.PREPARE,
-            preparation=F("preparation") + 1,
-            preparation_at=timezone.now(),
-            prepared_by=by,
-            progress=0,
-            campaign=delivery.message.campaign,
-            **({} if delivery.parent_id else {"label": delivery.message.label}),
-        )
-        if not started:
-            raise _not_now(delivery, "not_editable", _("prepared"))
-        preparing.void(delivery.pk)
-        log_event(delivery, "preparation_started", _("Preparation started by %(by)s.", by=by), user=by)
-        doorbells.ring_preparation(delivery.pk)
+        message = Message.objects.select_for_update().get(pk=delivery.message_id)
+        unseen.refuse_moved(delivery, message)
+        form = sealing.form(delivery, message)
+        if unasked.is_wanted(delivery, message):
+            unseen.refuse(seen or None, form)
+        also = {"prepared_by": by, "asked_for": form}
+        _begin_preparing(delivery, message, _("Preparation started by %(by)s.", by=by), by, **also)
     delivery.refresh_from_db()
+
+
+def prepare_by_schedule(execution: Delivery) -> None:
+    """Prepare an execution of a series in the form that its owner saw, in nobody's name if that is not known.
+
+    Raises PermissionDenied if the owner has lost the role, Refused('not_editable').
+    """
+    seal = series_seals.of(execution.parent_id)
+    owner = seal.seen_by if seal else None
+    if owner is not None:
+        ask(access.require_prepare, execution, owner, "prepare", execution.message.campaign)
+    with transaction.atomic():
+        message = Message.objects.select_for_update().get(pk=execution.message_id)
+        also = {"prepared_by": owner, "asked_for": seal.form if seal else {}}
+        _begin_preparing(execution, message, _("Preparation started, as the series says."), None, **also)
+    execution.refresh_from_db()
+
+
+def _begin_preparing(delivery: Delivery, message: Message, words: str, user: Any, **also: Any) -> None:
+    started = advance(
+        Delivery.objects.filter(pk=delivery.pk),
+        Act.PREPARE,
+        preparation=F("preparation") + 1,
+        preparation_at=timezone.now(),
+        prepared_by_name="",
+        progress=0,
+        campaign=message.campaign_id,
+        **({} if delivery.parent_id else {"label": message.label}),
+        **also,
+    )
+    if not started:
+        raise _not_now(delivery, "not_editable", _("prepared"))
+    preparing.void(delivery.pk)
+    log_event(delivery, "preparation_started", words, user=user)
+    doorbells.ring_preparation(delivery.pk)
 
 
 @audited("stop_preparation")
@@ -97,33 +142,35 @@ def stop_preparation(delivery: Delivery, by: Any) -> None:
 
 
 @audited("confirm")
-def confirm(delivery: Delivery, by: Any) -> None:
+def confirm(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
     """Confirm the send: messages leave once the time to undo it is over. Asks role, state and seal in one transaction.
 
-    Raises PermissionDenied; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
-    Refused('own_preparation') or Refused('preparer_gone') where the campaign wants another person,
-    Refused('unapproved') where it wants an approval, or Refused('changed', …, changed=[parts]) when something differs
-    from what was prepared.
+    In: `seen`, the word of the fingerprint or form that `by` looked at, None where the caller vouches for it. Raises
+    PermissionDenied; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
+    Refused('own_preparation') or Refused('preparer_unknown') where the campaign wants another person,
+    Refused('unapproved') where it wants an approval, Refused('changed', …, changed=[parts]) when something differs
+    from what was prepared, or Refused('form_differs', …, changed=[parts]) when it was prepared anew since.
     """
     undo = timedelta(seconds=settings.UNDO_SECONDS)
     words = _("Send confirmed by %(by)s", by=by)
-    _confirm(delivery, by, words, undo_until=timezone.now() + undo if undo else None)
+    _confirm(delivery, by, words, seen=seen or None, undo_until=timezone.now() + undo if undo else None)
 
 
 @audited("confirm")
 def confirm_unasked(delivery: Delivery) -> None:
-    """Confirm a delivery that was prepared to start by itself, in the name of whoever prepared it.
+    """Confirm a delivery that was prepared to start by itself, in the name of whoever saw it so (unasked.py).
 
-    Raises what `confirm` raises.
+    Raises what `confirm` raises; Refused('no_owner'), Refused('overdue'), Refused('asks').
     """
-    by = delivery.prepared_by
-    if by is None:
-        raise Refused("no_owner", _("Whoever prepared this is gone, so it cannot start in that name."))
+    delivery.refresh_from_db()
+    by = unasked.confirmer(delivery)
     words = _("Starts by itself, as the schedule says, in the name of %(by)s", by=by)
-    _confirm(delivery, by, words, starts_by_itself=False)
+    _confirm(delivery, by, words, alone=True, starts_by_itself=False)
 
 
-def _confirm(delivery: Delivery, by: Any, words: str, **also: Any) -> None:
+def _confirm(
+    delivery: Delivery, by: Any, words: str, *, seen: str | None = None, alone: bool = False, **also: Any
+) -> None:
     ask(access.require_start, delivery, by, "confirm")
     with transaction.atomic():
         # Locking the message keeps an edit from slipping in between the comparison and the change of state.
@@ -131,6 +178,9 @@ def _confirm(delivery: Delivery, by: Any, words: str, **also: Any) -> None:
         delivery.refresh_from_db()
         delivery.message = message
         _refuse_stale(delivery)
+        unseen.refuse(seen, sealing.prepared_form(delivery), delivery.fingerprint)
+        if alone and unasked.confirmer(delivery) != by:  # it was prepared for another meanwhile
+            raise _not_ready(delivery)
         _refuse_own(delivery, by)
         if why := approvals.missing(delivery):
             raise Refused("unapproved", why)

@@ -15,8 +15,9 @@ from django.utils.translation import ngettext
 
 from campaigns import audiences
 from campaigns.models import Schedule
+from campaigns.retelling import retold
 
-from . import validity, waves, wording
+from . import series_seals, validity, waves, wording
 from .kpis import Figure
 from .models import Delivery
 from .states import LogStatus, State
@@ -35,7 +36,8 @@ class Confirmation:
 
 
 def confirmation(delivery: Delivery) -> Confirmation:
-    """What confirming `delivery` at this moment does. Two queries: the exclusion causes and the campaign's last run."""
+    """What confirming `delivery` at this moment does. Two queries: the exclusion causes and the campaign's last run;
+    for an execution one more, the series' seal."""
     now = timezone.now()
     start, latest = validity.due_times(delivery, now)
     latest = max(latest, waves.last(delivery, start))
@@ -178,7 +180,8 @@ def _waves(delivery: Delivery) -> str:
 
 
 def _warnings(delivery: Delivery, now: datetime, limit: datetime, end: datetime | None) -> tuple[str, ...]:
-    warnings = []
+    told = series_seals.changed(delivery)
+    warnings = [retold(told)] if told else []
     if not delivery.to_deliver:
         warnings.append(_("There is nobody to send to."))
     first, last = validity.due_times(delivery, now)

@@ -14,9 +14,11 @@ from django.utils.translation import gettext as _
 
 from campaigns import audiences, typologies
 from campaigns.account_names import name_of
+from campaigns.fingerprint import word
 from campaigns.models import Schedule
+from campaigns.retelling import retold
 
-from . import deleting, fatigue, holding, validity, wording
+from . import deleting, fatigue, holding, sealing, series_seals, validity, wording
 from .action_bar import Banner, Button, Rights, buttons, notes
 from .counters import counters
 from .deployment import Deployment, Sample, deployment
@@ -44,6 +46,7 @@ class Dashboard:
     audience: tuple[tuple[str, str], ...]
     schedule: tuple[tuple[str, str], ...]
     content: tuple[tuple[str, str], ...]
+    seen: str
 
 
 def dashboard(delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = ()) -> Dashboard:
@@ -53,7 +56,8 @@ def dashboard(delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = ()
     browser saw before, for the pace. One query, the sum of the counters; two for a series.
     """
     numbers = series_counters(delivery) if delivery.is_series else counters(delivery)
-    stale = tuple(changed_since_prepared(delivery)) if delivery.state == State.READY else ()
+    form = sealing.form(delivery, delivery.message) if _may_ask(delivery) else None
+    stale = tuple(changed_since_prepared(delivery, form)) if delivery.state == State.READY else ()
     return Dashboard(
         delivery=delivery,
         rights=rights,
@@ -68,7 +72,13 @@ def dashboard(delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = ()
         audience=_audience(delivery),
         schedule=_schedule(delivery),
         content=_content(delivery),
+        seen=word(form) if form else "",
     )
+
+
+def _may_ask(delivery: Delivery) -> bool:
+    """True if something on the page confirms the form that it shows."""
+    return delivery.is_series or delivery.state not in CONFIRMED
 
 
 def _block(delivery: Delivery, numbers: Counters, stale: Sequence[str], seen: Sequence[Sample]) -> Deployment | None:
@@ -83,11 +93,26 @@ def _block(delivery: Delivery, numbers: Counters, stale: Sequence[str], seen: Se
 
 
 def _banners(delivery: Delivery, rights: Rights, numbers: Counters) -> tuple[Banner, ...]:
-    shown = [*notes(delivery, rights), *_warnings(delivery), *_waiting_rules(delivery)]
+    shown = [*notes(delivery, rights), *_other_form(delivery), *_warnings(delivery), *_waiting_rules(delivery)]
     if numbers.in_doubt:
         text = _("%(n)s messages are in doubt: nobody knows whether the mail server took them. See the tab In doubt.")
         shown.append(Banner("warning", text % {"n": wording.exact(numbers.in_doubt)}))
     return tuple(shown)
+
+
+def _other_form(delivery: Delivery) -> list[Banner]:
+    """What differs from the form in which the series was switched on, and what becomes of it."""
+    told = series_seals.changed(delivery) if delivery.state not in ENDED else ""
+    if not told:
+        return []
+    if not delivery.is_series:
+        return [Banner("warning", retold(told))]
+    if not series_seals.is_on(delivery):
+        return []
+    waits = _(
+        "Executions wait for a confirmation until somebody with “Start deliveries” continues the series with this form."
+    )
+    return [Banner("warning", f"{retold(told)} {waits}")]
 
 
 def _waiting_rules(delivery: Delivery) -> list[Banner]:

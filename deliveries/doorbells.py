@@ -44,6 +44,11 @@ def ring_expired(delivery_id: int) -> None:
     _ring("tell_expired", delivery_id)
 
 
+def ring_series_off(series_id: int) -> None:
+    """People are to be told that a series went off."""
+    _ring("tell_series_off", series_id)
+
+
 def ring_delivery(delivery_id: int) -> None:
     """A delivery's batches may have due rows."""
     _ring("ring_batches", delivery_id)

@@ -12,17 +12,30 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from campaigns import access, schedules
+from campaigns.models import Message
 from campaigns.recurrence import Recurrence
 from campaigns.said import said as _
 
-from . import appending, commands, doorbells, ledger, preparing, validity, wording
+from . import (
+    appending,
+    commands,
+    doorbells,
+    halting,
+    ledger,
+    preparing,
+    sealing,
+    series_seals,
+    slots,
+    unseen,
+    validity,
+    wording,
+)
 from .audited import audited
 from .commands import Refused, ask
 from .models import Delivery, DeliveryEvent, log_event
@@ -34,32 +47,78 @@ AT_ONCE = 100  # slots made in one transaction; the rest comes in the next round
 
 
 @audited("start_series")
-def start_series(delivery: Delivery, by: Any, now: datetime | None = None) -> None:
+def start_series(delivery: Delivery, by: Any, now: datetime | None = None, *, seen: str | None = None) -> None:
     """Switch the recurrence of the delivery's message on, in the name of `by`: its slots from `now` on are executed.
 
-    In: the message's own delivery, which becomes the series. Raises PermissionDenied (an unconfirmed execution takes
-    the role Start deliveries), Refused('not_recurring'), Refused('already_on'), Refused('no_slots').
+    In: the message's own delivery, which becomes the series; `seen`, the word of the form (sealing.form) that `by`
+    looked at, None where the caller vouches that it is the one of now. Raises PermissionDenied (an unconfirmed
+    execution takes the role Start deliveries), Refused('not_recurring'), Refused('already_on'), Refused('no_slots');
+    for a series that never asks Refused('form_unseen'), Refused('form_differs', …, changed=[parts]).
     """
-    unconfirmed = Recurrence.objects.filter(message=delivery.message_id, request_confirmation=False).exists()
-    ask(access.require_start if unconfirmed else access.require_prepare, delivery, by, "switch on the series of")
-    recurrence = _recurrence(delivery)
-    slots = recurrence.upcoming(now or timezone.now(), 1)
-    if not slots:
-        raise Refused("no_slots", _("This recurrence never comes true again. Change it first."))
+    unasked = Recurrence.objects.filter(message=delivery.message_id, request_confirmation=False).exists()
+    require = access.require_start if unasked else access.require_prepare
+    ask(require, delivery, by, "switch on the series of", delivery.message.campaign)
     with transaction.atomic():
-        off = Recurrence.objects.filter(pk=recurrence.pk, next_at=None)
-        if not off.update(next_at=slots[0], owner=by):
-            raise Refused("already_on", _("This series is on already."))
-        if advance(Delivery.objects.filter(pk=delivery.pk), Act.DISCARD):
-            preparing.void(delivery.pk)
-            doorbells.ring_clearing(delivery.pk)
-        words = _(
-            "Series switched on by %(by)s; the first execution: %(when)s.",
-            by=by,
-            when=wording.moment(slots[0], recurrence.time_zone),
-        )
-        log_event(delivery, "series_on", words, user=by)
+        message, recurrence = _locked(delivery)
+        form = sealing.form(delivery, message)
+        unseen.refuse_moved(delivery, message)
+        if unasked or not recurrence.request_confirmation:
+            access.require_start(by, message.campaign)
+            unseen.refuse(seen, form)
+        _switch_on(delivery, recurrence, by, now or timezone.now())
+        series_seals.keep(delivery, form, by)
     delivery.refresh_from_db()
+
+
+def _switch_on(delivery: Delivery, recurrence: Recurrence, by: Any, now: datetime) -> None:
+    first = next(iter(recurrence.upcoming(now, 1)), None)
+    if first is None:
+        raise Refused("no_slots", _("This recurrence never comes true again. Change it first."))
+    if not Recurrence.objects.filter(pk=recurrence.pk, next_at=None).update(next_at=first, owner=by):
+        raise Refused("already_on", _("This series is on already."))
+    Delivery.objects.filter(pk=delivery.pk).update(campaign=recurrence.message.campaign_id)
+    if advance(Delivery.objects.filter(pk=delivery.pk), Act.DISCARD):
+        preparing.void(delivery.pk)
+        doorbells.ring_clearing(delivery.pk)
+    when = wording.moment(first, recurrence.time_zone)
+    words = _("Series switched on by %(by)s; the first execution: %(when)s.", by=by, when=when)
+    log_event(delivery, "series_on", words, user=by)
+
+
+@audited("continue_series")
+def continue_series(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
+    """Let a series that is on go on in the form that its message has now, in the name of `by`.
+
+    In: the series; `seen` as in `start_series`. Raises PermissionDenied, Refused('not_recurring'), Refused('off'),
+    Refused('unchanged'), Refused('form_unseen'), Refused('form_differs', …, changed=[parts]).
+    """
+    ask(access.require_start, delivery, by, "continue the series of", delivery.message.campaign)
+    with transaction.atomic():
+        message, recurrence = _locked(delivery)
+        form = sealing.form(delivery, message)
+        unseen.refuse_moved(delivery, message)
+        unseen.refuse(seen, form)
+        if recurrence.next_at is None:
+            raise Refused("off", _("This series is off. Switch it on: that is in the form of now."))
+        why = series_seals.differing(series_seals.of(delivery.pk), form)
+        if not why:
+            raise Refused("unchanged", _("Nothing has changed since the series was switched on."))
+        Recurrence.objects.filter(pk=recurrence.pk).update(owner=by)
+        Delivery.objects.filter(pk=delivery.pk).update(campaign=message.campaign_id)
+        series_seals.keep(delivery, form, by)
+        words = _("Series continued in its form of now by %(by)s. %(why)s", by=by, why=why)
+        log_event(delivery, "series_continued", words, user=by)
+    delivery.refresh_from_db()
+
+
+def _locked(delivery: Delivery) -> tuple[Message, Recurrence]:
+    """The message with its recurrence, both as they stand until the transaction ends. Raises Refused."""
+    message = Message.objects.select_for_update().get(pk=delivery.message_id)
+    recurrence = Recurrence.objects.select_for_update().filter(message=message).first()
+    if recurrence is None or delivery.parent_id is not None:
+        raise _not_recurring()
+    recurrence.message = message
+    return message, recurrence
 
 
 @audited("stop_series")
@@ -77,11 +136,11 @@ def stop_series(delivery: Delivery, by: Any) -> None:
 def switch_off_all(reason: str) -> None:
     """Switch every series off. In: why, as a sentence."""
     for recurrence in Recurrence.objects.filter(next_at__isnull=False):
-        series = series_of(recurrence)
+        series = slots.series_of(recurrence)
         _switch_off(
             recurrence,
             series.pk if series else None,
-            "series_halted",
+            halting.HALTED,
             _("%(reason)s The series is off.", reason=reason),
             severity=1,
         )
@@ -89,8 +148,12 @@ def switch_off_all(reason: str) -> None:
 
 def _recurrence(delivery: Delivery) -> Recurrence:
     if not delivery.is_series:
-        raise Refused("not_recurring", _("This message has no recurrence."))
+        raise _not_recurring()
     return Recurrence.objects.get(message=delivery.message_id)
+
+
+def _not_recurring() -> Refused:
+    return Refused("not_recurring", _("This message has no recurrence."))
 
 
 def _switch_off(recurrence: Recurrence, series: int | None, code: str, words: str, **also: Any) -> bool:
@@ -100,11 +163,6 @@ def _switch_off(recurrence: Recurrence, series: int | None, code: str, words: st
         if series is not None:
             log_event(series, code, words, **also)
     return True
-
-
-def series_of(recurrence: Recurrence) -> Delivery | None:
-    """The parent of the recurrence's executions, once there is one."""
-    return Delivery.objects.filter(message=recurrence.message_id, parent=None).order_by("pk").first()
 
 
 # --- slots ------------------------------------------------------------------------------------------------------------
@@ -125,18 +183,22 @@ def tick(now: datetime | None = None) -> None:
 def _make_due(recurrence_id: int, now: datetime) -> Delivery | None:
     """Make all due slots of one recurrence. Out: the execution of the last one, which is to be prepared."""
     with transaction.atomic():
+        # The message first, as everywhere: an edit holds it while it waits for its recurrence.
+        if Message.objects.select_for_update().filter(recurrence=recurrence_id).first() is None:
+            return None
         locked = Recurrence.objects.select_for_update(of=("self",)).select_related("message__campaign", "owner")
         recurrence = locked.filter(pk=recurrence_id, next_at__lte=now).first()
-        series = series_of(recurrence) if recurrence else None
+        series = slots.series_of(recurrence) if recurrence else None
         if recurrence is None or recurrence.next_at is None or series is None:
             return None  # another sweeper was first
         halted = _why_not(recurrence)
         if halted:
-            _switch_off(recurrence, series.pk, "series_halted", halted, severity=DeliveryEvent.Severity.ERROR)
+            if _switch_off(recurrence, series.pk, halting.HALTED, halted, severity=DeliveryEvent.Severity.ERROR):
+                doorbells.ring_series_off(series.pk)
             return None
-        slots = [recurrence.next_at, *recurrence.upcoming(recurrence.next_at, AT_ONCE)]
-        due = [slot for slot in slots[:AT_ONCE] if slot <= now]
-        following = slots[len(due)] if len(due) < len(slots) else None
+        coming = [recurrence.next_at, *recurrence.upcoming(recurrence.next_at, AT_ONCE)]
+        due = [slot for slot in coming[:AT_ONCE] if slot <= now]
+        following = coming[len(due)] if len(due) < len(coming) else None
         made = [execution for slot in due if (execution := _land_or_make(recurrence, series, slot, now))]
         Recurrence.objects.filter(pk=recurrence.pk).update(next_at=following)
         if following is None:
@@ -172,43 +234,21 @@ def _land_or_make(recurrence: Recurrence, series: Delivery, slot: datetime, now:
     """Add the slot to the execution of its period; else make its own. Out: the execution, if it is new."""
     execution = appending.landing(recurrence, series, slot)
     if execution is None:
-        return _make(recurrence, series, slot)
-    appending.land(series, execution, slot, late=_is_late(slot, now))
+        return slots.make(recurrence, series, slot)
+    appending.land(series, execution, slot, late=validity.is_late(slot, now))
     return None
 
 
-def _is_late(slot: datetime, now: datetime) -> bool:
-    return now > slot + timedelta(minutes=settings.START_GRACE_MINUTES)
-
-
-def _make(recurrence: Recurrence, series: Delivery, slot: datetime) -> Delivery | None:
-    """The execution of one slot; None if it is there already."""
-    execution, new = Delivery.objects.get_or_create(
-        parent=series, slot=slot,
-        defaults={
-            "message": recurrence.message, "campaign": series.campaign, "created_by": recurrence.owner,
-            "routing": series.routing, "period": recurrence.period(slot),
-            "label": f"[{slot.astimezone(recurrence.zone):%Y/%m/%d}] {recurrence.message.label}"[:128],
-            "expires_at": validity.sending_limit(recurrence.message, slot),
-        },
-    )  # fmt: skip
-    if not new:
-        return None
-    words = _("Execution of %(code)s for %(when)s.", code=series.code, when=wording.moment(slot, recurrence.time_zone))
-    log_event(execution, "created", words, user=recurrence.owner)
-    return execution
-
-
 def _prepare(execution: Delivery, now: datetime) -> None:
-    """Prepare it in the owner's name; it then starts by itself, or waits for a confirmation."""
+    """Prepare it as its owner saw it; it then starts by itself, or waits for a confirmation (unasked.py)."""
     found = Recurrence.objects.filter(message=execution.message_id)
     recurrence = found.select_related("owner", "message__campaign").first()
     halted = _why_not(recurrence) if recurrence else _("Its series has no recurrence any more.")
     if recurrence is None or halted:
-        _expire(execution, "series_halted", halted)
+        _expire(execution, halting.HALTED, halted)
         return
     assert execution.slot is not None
-    late = _is_late(execution.slot, now)
+    late = validity.is_late(execution.slot, now)
     asked = recurrence.request_confirmation or late
     until = [at for at in (execution.expires_at, recurrence.next_at if asked else None) if at]
     Delivery.objects.filter(pk=execution.pk).update(starts_by_itself=not asked, asks=asked, expires_at=min(until))
@@ -217,7 +257,7 @@ def _prepare(execution: Delivery, now: datetime) -> None:
         log_event(execution, "overdue", words, severity=DeliveryEvent.Severity.WARNING)
     execution.refresh_from_db()
     try:
-        commands.prepare(execution, recurrence.owner)
+        commands.prepare_by_schedule(execution)
     except (Refused, PermissionDenied) as error:
         logger.warning("%s could not be prepared: %s", execution, error)
 

@@ -45,9 +45,12 @@ def bounced(delivery: Delivery) -> float:
 
 
 def limit(delivery: Delivery) -> float:
-    """The share in percent above which later waves wait: the schedule's, or more once somebody has let them go."""
-    schedule: Schedule | None = getattr(delivery.message, "schedule", None)
-    own = schedule.wave_limit if schedule else 0
+    """The share in percent above which later waves wait: that of the schedule as it was prepared, or more once somebody
+    has let them go."""
+    own = delivery.content.get("wave_limit")
+    if own is None:  # prepared before an upgrade
+        schedule: Schedule | None = getattr(delivery.message, "schedule", None)
+        own = schedule.wave_limit if schedule else 0
     said = delivery.events.filter(code=RELEASED).order_by("-pk").values_list("details", flat=True).first()
     return float(max(own, breaker.WORSE * said["share"])) if said else float(own)
 

@@ -48,6 +48,8 @@ class Delivery(models.Model):
     progress = models.PositiveSmallIntegerField(default=0, editable=False)  # percent
     content = models.JSONField(default=dict, editable=False)
     fingerprint = models.JSONField(default=dict, editable=False)  # {part: digest}; fingerprint.py
+    # The form (sealing.py) in which whoever asked for the preparation saw it; empty: unknown.
+    asked_for = models.JSONField(default=dict, editable=False)
     targeted = models.PositiveIntegerField(_("targeted"), default=0, editable=False)
     excluded = models.PositiveIntegerField(_("excluded"), default=0, editable=False)
     to_deliver = models.PositiveIntegerField(_("to deliver"), default=0, editable=False)
@@ -400,3 +402,4 @@ from .heartbeat_models import Heartbeat  # noqa: E402, F401
 from .outbox_models import WebhookCall, WebhookEndpoint, WebhookTry  # noqa: E402, F401
 from .proof_models import Proof, ProofRecipient, ProofTally, Verdict  # noqa: E402, F401
 from .run_models import Run  # noqa: E402, F401
+from .series_models import SeriesSeal  # noqa: E402, F401

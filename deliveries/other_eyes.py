@@ -19,6 +19,10 @@ OWN = gettext_noop("You prepared this delivery; another person has to approve it
 GONE = gettext_noop(
     "The account that prepared this was deleted, so nobody can tell whether you are another person. Prepare it again."
 )
+NOBODYS = gettext_noop(
+    "This campaign wants two people, and nobody has asked for this preparation as it is. Prepare it again; then "
+    "another person can go on."
+)
 
 
 def is_own(delivery: Delivery, user: Any) -> bool:
@@ -26,19 +30,22 @@ def is_own(delivery: Delivery, user: Any) -> bool:
     return bool(delivery.prepared_by_id == user.pk)
 
 
-def preparer_gone(delivery: Delivery) -> bool:
-    """True if it was prepared by an account that was deleted since."""
-    return delivery.prepared_by_id is None and bool(delivery.fingerprint)
+def unknown(delivery: Delivery) -> str:
+    """Why nobody can tell who prepared it, in English: the account was deleted, or it was prepared in a form that its
+    preparer did not see, whose writer could else be the only one who looked at it. '' if it is known."""
+    if delivery.prepared_by_id is not None or not delivery.fingerprint:
+        return ""
+    return GONE if delivery.prepared_by_name else NOBODYS
 
 
 def may_look(delivery: Delivery, user: Any) -> bool:
     """True if `user` is another person than the one who prepared, as far as can be told."""
-    return not (is_own(delivery, user) or preparer_gone(delivery))
+    return not (is_own(delivery, user) or unknown(delivery))
 
 
 def require(delivery: Delivery, user: Any, own: str) -> None:
-    """Raise Refused('own_preparation') with the words `own`, or Refused('preparer_gone'), unless `may_look`."""
+    """Raise Refused('own_preparation') with the words `own`, or Refused('preparer_unknown'), unless `may_look`."""
     if is_own(delivery, user):
         raise Refused("own_preparation", own)
-    if preparer_gone(delivery):
-        raise Refused("preparer_gone", _(GONE))
+    if why := unknown(delivery):
+        raise Refused("preparer_unknown", _(why))

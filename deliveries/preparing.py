@@ -14,19 +14,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Min, QuerySet
+from django.db.models import F, Max, Min, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from campaigns import audiences
-from campaigns.models import Audience, Message, Schedule
+from campaigns.models import Audience, Message
 from campaigns.problems import Problem
 from campaigns.said import Said
 from campaigns.said import said as _
 
-from . import arbitration, control_rules, due_times, fatigue, pulse, sealing, traps, validity, waves, wording
+from . import arbitration, control_rules, due_times, fatigue, pulse, sealing, traps, unasked, validity, waves, wording
 from .control_rules import Facts, Phase
 from .exclusions import Target
-from .models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, Routing, SendingLog, log_event
+from .models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog, log_event
 from .snapshots import snapshot
 from .states import PREPARING, Act, LogStatus, State, advance
 from .target_table import Found
@@ -100,7 +100,8 @@ def clear(delivery_id: int) -> None:
 def _take(delivery_id: int) -> Preparation | None:
     """Become the one who carries the preparation on; None if nobody is needed.
 
-    Seal and content are read here, under the message's lock: an edit from now on shows as a change.
+    Seal and content are read here, under the message's lock: an edit from now on shows as a change, and what the
+    preparation reads of the message later is what was sealed.
     """
     names = audiences.attribute_names()
     with transaction.atomic():
@@ -108,22 +109,23 @@ def _take(delivery_id: int) -> Preparation | None:
         if delivery is None:
             return None
         message = Message.objects.select_for_update().get(pk=delivery.message_id)
+        prefetch_related_objects([message], "traps")
         here = Delivery.objects.filter(pk=delivery_id, preparation=delivery.preparation)
-        routing = delivery.routing or Routing.objects.filter(is_default=True, enabled=True).first()
+        fingerprint = sealing.fingerprint(delivery, message)
+        agreed = unasked.terms(delivery, message, fingerprint)
         also = {
-            "fingerprint": sealing.current_seal(message), "content": snapshot(message, names), "routing": routing,
-            "preparation_at": timezone.now(), "progress": 0,
+            "fingerprint": fingerprint, "content": snapshot(message, names), "routing": sealing.routing_of(delivery),
+            "preparation_at": timezone.now(), "progress": 0, **agreed.fields,
         }  # fmt: skip
-        if delivery.parent_id is None:  # executions.py decides about its own
-            schedule: Schedule | None = getattr(message, "schedule", None)
-            also["starts_by_itself"] = schedule is not None and not schedule.request_confirmation
         waiting = advance(here, Act.COUNT, **also)
         if not waiting and not advance(
             here & silent(), Act.TAKE_OVER_PREPARATION, preparation=F("preparation") + 1, **also
         ):
             return None
         void(delivery_id)
+        agreed.tell(delivery_id)
         delivery.refresh_from_db()
+    delivery.message = message
     return Preparation(delivery, message)
 
 

@@ -37,7 +37,7 @@ def approve(
     """Approve the delivery as it is prepared now, or the proof `proof` of it. `preparation`: the number of the one that
     the user looked at; a later one is not approved unseen.
 
-    Raises PermissionDenied; Refused('not_editable'), Refused('own_preparation'), Refused('preparer_gone'),
+    Raises PermissionDenied; Refused('not_editable'), Refused('own_preparation'), Refused('preparer_unknown'),
     Refused('changed').
     """
     return _judge(delivery, by, True, comment, proof, preparation)

@@ -112,7 +112,7 @@ def _proof(delivery: Delivery, by: Any) -> Proof:
     """The next proof of the delivery, which is locked from here on."""
     locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
     last = Proof.objects.filter(delivery=locked).aggregate(n=Max("number"))["n"] or 0
-    seal = sealing.current_seal(delivery.message)
+    seal = sealing.fingerprint(delivery, delivery.message)
     return Proof.objects.create(delivery=locked, number=last + 1, sent_by=by, fingerprint=seal)
 
 

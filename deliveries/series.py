@@ -9,16 +9,18 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from campaigns import audiences, typologies
 from campaigns.retelling import retold
 from campaigns.schedules import BadRecurrence
 
-from . import wording
+from . import sealing, wording
 from .deployment import Deployment, kpi_tiles
 from .kpis import Counters
 from .models import Batch, Delivery
 from .states import CONFIRMED
 
 UPCOMING = 10
+SHOWN = 3  # of them, to whoever switches it on
 _SUMMED = ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
 
 
@@ -49,6 +51,25 @@ def series_block(series: Delivery, counters: Counters) -> Deployment:
         headline=_("The series is on") if on else _("The series is off"), line=line, percent=None, bar_label="",
         tiles=kpi_tiles(series, counters), balances=(), facts=_upcoming(series), live=False, samples=(),
     )  # fmt: skip
+
+
+def form_facts(series: Delivery) -> tuple[tuple[str, str], ...]:
+    """What the executions of a series are made of as its message stands now, for whoever puts their name to it."""
+    message, routing = series.message, sealing.routing_of(series)
+    audience, group, typology = message.audience, typologies.control_group(message), typologies.of(message)
+    name, address = message.sender
+    lines = [
+        (_("From"), f"{name} <{address}>"),
+        (_("Subject"), message.subject),
+        (_("Audience"), f"{audience.label}: {audiences.describe(audience)}" if audience else ""),
+        (_("Control group"), typologies.describe_group(group) if group else ""),
+        (_("Traps"), ", ".join(trap.label for trap in message.traps.all())),
+        (_("Typology"), str(typology) if typology else ""),
+        (_("Routing"), f"{routing.label} ({routing.host})" if routing else ""),
+        (_("Frequency"), message.recurrence.get_frequency_display()),
+        *_upcoming(series)[:SHOWN],
+    ]
+    return tuple((label, str(value)) for label, value in lines if value)
 
 
 def _upcoming(series: Delivery) -> tuple[tuple[str, str], ...]:

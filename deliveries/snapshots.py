@@ -13,15 +13,16 @@ def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, obje
     """The message's content as Delivery.content keeps it.
 
     Out: subject, html, text, sender_name, sender_address, reply_to, brand, website: texts; tracking: see there; traps:
-    ids of the test profiles that get it, too; fields: the names that the content may quote, which are columns of
-    Profile and `attributes.<name>`.
+    ids of the test profiles that get it, too; wave_limit: the schedule's; fields: the names that the content may quote,
+    which are columns of Profile and `attributes.<name>`.
     """
-    brand = message.brand
+    brand, schedule = message.brand, getattr(message, "schedule", None)
     sender_name, sender_address = message.sender
     return {
         "subject": message.subject, "html": message.html, "text": message.text,
         "sender_name": sender_name, "sender_address": sender_address, "reply_to": message.reply_to or brand.reply_to,
         "brand": brand.label, "website": brand.website, "tracking": tracking_options.frozen(message),
-        "traps": list(message.traps.order_by("pk").values_list("pk", flat=True)),
+        "wave_limit": schedule.wave_limit if schedule else 0,
+        "traps": sorted(trap.pk for trap in message.traps.all()),
         "fields": [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in attribute_names)],
     }  # fmt: skip

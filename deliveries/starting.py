@@ -17,9 +17,10 @@ from django.utils.translation import gettext
 
 from campaigns import access, notices
 from campaigns.notices import Notice
+from campaigns.retelling import retold
 from campaigns.said import said as _
 
-from . import approvals, commands, doorbells, wording
+from . import approvals, commands, doorbells, series_seals, wording
 from .models import Delivery, DeliveryEvent, log_event
 from .states import State
 
@@ -90,6 +91,8 @@ def _request(delivery: Delivery) -> notices.Letter:
         "confirms it."
     ) % {"delivery": delivery, "campaign": delivery.campaign, "number": wording.exact(delivery.to_deliver)}
     parts = [told]
+    if changed := series_seals.changed(delivery):
+        parts.append(retold(changed))
     if delivery.expires_at:
         parts.append(gettext("It can be confirmed until %s.") % wording.moment(delivery.expires_at))
     if why := approvals.missing(delivery, again=True):

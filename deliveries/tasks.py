@@ -13,6 +13,7 @@ from . import (
     appending,
     distrust,
     doorbells,
+    halting,
     outbox,
     partitions,
     preparing,
@@ -71,6 +72,11 @@ def request_confirmation(delivery_id: int) -> None:
 def tell_expired(delivery_id: int) -> None:
     """Mail those whose confirmation would come too late now."""
     starting.tell_expired(delivery_id)
+
+
+def tell_series_off(series_id: int) -> None:
+    """Mail those whom it concerns that a series makes no more executions."""
+    halting.tell(series_id)
 
 
 def ring_batches(delivery_id: int) -> None:

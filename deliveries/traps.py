@@ -26,8 +26,10 @@ def reachable(message: Message) -> tuple[list[TestProfile], list[TestProfile]]:
     """The message's traps: (those that mail may be sent to, those whose address is quarantined, on the denylist, or
     opted out by a letter)."""
     status = QuarantinedAddress.Status
-    chosen = list(message.traps.filter(trap=True).order_by("pk"))
+    chosen = sorted((one for one in message.traps.all() if one.trap), key=lambda one: one.pk)  # those that were sealed
     mine = [trap.email for trap in chosen]
+    if not chosen:
+        return [], []
     refused = QuarantinedAddress.objects.filter(address__in=mine, status__in=(status.QUARANTINE, status.DENYLIST))
     opted_out = AddressOptOut.objects.filter(address__in=map(mailboxes.canonical, mine), undone_at=None)
     addresses = {*refused.values_list("address", flat=True), *opted_out.values_list("address", flat=True)}

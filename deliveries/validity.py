@@ -44,6 +44,11 @@ def due_times(delivery: Delivery, confirmed_at: datetime) -> tuple[datetime, dat
     return start, start
 
 
+def is_late(slot: datetime, now: datetime) -> bool:
+    """True if what was to happen at `slot` happens so much later that somebody must say again that he wants it."""
+    return now > slot + timedelta(minutes=settings.START_GRACE_MINUTES)
+
+
 def start_by(start: datetime, now: datetime) -> datetime:
     """From when on starting would be so late that somebody must say again that he wants it."""
     return max(start, now) + timedelta(minutes=settings.START_GRACE_MINUTES)

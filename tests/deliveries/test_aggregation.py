@@ -85,11 +85,12 @@ def test_later_runs_of_the_day_add_those_who_came_since_and_nobody_twice(at):
     assert ExclusionCause.objects.get(cause=Reason.DENYLISTED).volume == 1
 
 
-def test_whom_a_run_left_out_no_later_run_counts_again(at):
+def test_whom_a_run_left_out_no_later_run_counts_again(at, series, starter):
     """By whatever cause; and of those on a list the logs still tell the number alone."""
     typology = Typology.objects.create(label="Default", is_default=True)
     for kind, fields in (("addresses", {"entries": "ann@example.com"}), ("query", {"conditions": IN_FRANCE})):
         typology.rules.create(label=kind, kind=kind, **fields)
+    executions.continue_series(series, starter)
     people("fay", country="FR")
     QuarantinedAddress.objects.create(address="bob@example.com", status=QuarantinedAddress.Status.QUARANTINE)
     (execution,) = at(9)
@@ -105,8 +106,9 @@ def test_whom_a_run_left_out_no_later_run_counts_again(at):
     assert list(told) == [1, 0]
 
 
-def test_a_trap_gets_an_execution_once_however_many_runs_it_has(at, message):
+def test_a_trap_gets_an_execution_once_however_many_runs_it_has(at, series, message, starter):
     message.traps.create(label="Trap", email="trap@example.org", trap=True)
+    executions.continue_series(series, starter)
     (execution,) = at(9)
     people("cat")
     at(10)
@@ -114,8 +116,9 @@ def test_a_trap_gets_an_execution_once_however_many_runs_it_has(at, message):
     assert_balanced(execution)
 
 
-def test_the_share_of_the_control_group_is_of_those_who_are_new(at, message):
+def test_the_share_of_the_control_group_is_of_those_who_are_new(at, series, message, starter):
     ControlGroup.objects.create(message=message, extraction="random", percent=50)
+    executions.continue_series(series, starter)
     people(*(f"off{n}" for n in range(10)), opt_out=True)
     (execution,) = at(9)
     before = execution.sending_logs.filter(status=LogStatus.IGNORED).count()

@@ -265,7 +265,7 @@ def test_deleting_the_account_that_prepared_lifts_no_four_eyes(four_eyes, starte
 
     starter.delete()
     four_eyes.refresh_from_db()
-    assert code(commands.confirm, four_eyes, approver) == "preparer_gone" and not _awaiting(approver)
+    assert code(commands.confirm, four_eyes, approver) == "preparer_unknown" and not _awaiting(approver)
     client.force_login(approver)
     page = client.get(four_eyes.get_absolute_url()).content.decode()
     assert "dm-act-confirm" not in page and "was deleted" in page and "by starter" in page
@@ -277,5 +277,5 @@ def test_deleting_the_account_that_prepared_makes_nobody_another_person_who_appr
     proof_verdicts.approve(ready, approver)
     starter.delete()
     ready.refresh_from_db()
-    assert code(proof_verdicts.approve, ready, approver) == "preparer_gone"
+    assert code(proof_verdicts.approve, ready, approver) == "preparer_unknown"
     assert code(commands.confirm, ready, approver) == "unapproved"

@@ -177,7 +177,7 @@ def test_it_ends_when_it_is_over(make_series, eve):
 
 
 def test_a_slot_that_has_come_stays_due_when_the_recurrence_is_changed(make_series, eve):
-    series = make_series()
+    series = make_series(request_confirmation=True)
     eve.move_to(NINE)
     recurrence = Recurrence.objects.get()
     recurrence.at = time(10)
@@ -245,7 +245,7 @@ def test_opening_the_message_again_gives_the_series(make_series, eve, starter):
 
 
 def test_a_change_of_the_recurrence_holds_from_the_next_slot(make_series):
-    make_series()
+    make_series(request_confirmation=True)
     recurrence = Recurrence.objects.get()
     recurrence.at = time(10)
     recurrence.save()

@@ -14,7 +14,7 @@ from deliveries import commands, distrust, outages, preparing, progress, pulse, 
 from deliveries.confirmation import confirmation
 from deliveries.heartbeat_models import Heartbeat
 from deliveries.models import Batch, Delivery, SendingLog
-from deliveries.sealing import current_seal
+from deliveries.sealing import fingerprint
 from deliveries.states import State
 
 pytestmark = pytest.mark.django_db
@@ -189,7 +189,7 @@ def test_undoing_leaves_everything_as_before_the_confirmation(delivery, starter)
     commands.undo_confirmation(delivery, starter)
     assert (stands(delivery), delivery.confirmed_at, delivery.contact_date) == (State.READY, None, None)
     delivery.message.refresh_from_db()
-    assert delivery.message.locked_at is None and current_seal(delivery.message) == before
+    assert delivery.message.locked_at is None and fingerprint(delivery, delivery.message) == before
     commands.confirm(delivery, starter)
     assert progress.start(delivery.pk)
 

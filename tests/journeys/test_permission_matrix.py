@@ -105,6 +105,8 @@ EXPECTED: dict[str, Rule] = {
     "admin:deliveries_delivery_complete": Rule(STARTERS, STARTERS),
     "admin:deliveries_delivery_confirm": Rule(STARTERS, STARTERS),
     "admin:deliveries_delivery_stop": Rule(STARTERS, STARTERS),
+    "admin:deliveries_delivery_series-on": Rule(WRITERS, WRITERS),  # Start for one that never asks: test_unasked.py
+    "admin:deliveries_delivery_continue-series": Rule(STARTERS, STARTERS),
     "admin:deliveries_delivery_proof": Rule(WRITERS, WRITERS),
     "admin:deliveries_delivery_approve": Rule(STARTERS, STARTERS, body={"verdict": "refuse"}),
     **tabs("admin:deliveries_delivery_proofs"),

@@ -46,7 +46,10 @@
 
   async function ask(link) {
     const dialog = document.getElementById("dm-dialog");
-    const answer = await fetch(link.href, { redirect: "error", cache: "no-store" });
+    const url = new URL(link.href);
+    // What the page showed when it was loaded: the link may be newer, the content above it is not.
+    if (url.searchParams.has("seen")) url.searchParams.set("seen", document.querySelector("#dm-acts [name=seen]")?.value ?? "");
+    const answer = await fetch(url, { redirect: "error", cache: "no-store" });
     const part = answer.ok && read(await answer.text()).getElementById("dm-ask");
     if (!dialog || !part) throw new Error("no question");
     const close = document.createElement("button");
