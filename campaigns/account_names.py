@@ -52,7 +52,7 @@ def _keeps_name(key: models.ForeignKey[Any, Any]) -> bool:
 def _keep(instance: Any, **_: Any) -> None:
     """Before an account goes, in the same transaction."""
     for key in kept_keys():
-        rows = key.model._base_manager.filter(**{key.name: instance})
+        rows = key.model._base_manager.filter(**{key.name: instance, key.name + _SUFFIX: ""})
         rows.update(**{key.name + _SUFFIX: instance.get_username()})
 
 

@@ -91,6 +91,7 @@ SIDES: dict[str, Side] = {  # of the audit (campaigns/audit_sides.py)
     "deliveries.ProofRecipient": "delivery.proof_sent tells how many",
     "deliveries.ProofTally": "counts proofs for their limit; delivery.proof_sent tells of each",
     "deliveries.Verdict": "delivery.approved and delivery.refused tell",
+    "deliveries.SeriesSeal": "what a series' owner saw; its log tells who switched it on",
     "deliveries.Run": "the executions of a series; its log tells",
     "deliveries.WebhookCall": "what programs were told",
     "deliveries.WebhookTry": "what programs were told",

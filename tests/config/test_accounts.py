@@ -21,6 +21,8 @@ EXPECTED = {
     "deliveries.Delivery.confirmed_by": NAMED,
     "deliveries.Proof.sent_by": NAMED,
     "deliveries.Verdict.user": NAMED,  # a refusal stands: approvals.py
+    "deliveries.SeriesSeal.seen_by": TOLD,  # without its owner nothing starts unasked: unasked.py
+    "campaigns.ConsentChange.by": NAMED,  # from the first, with the token's label
     "deliveries.DeliveryEvent.user": TOLD,  # its words name them
     "deliveries.WebhookEndpoint.created_by": TOLD,
     "campaigns.Recurrence.owner": TOLD,  # its slots end with the account: executions.py
@@ -59,6 +61,8 @@ def test_the_table_knows_what_becomes_of_every_row_whose_account_is_deleted():
 
 
 def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
+    from campaigns import consent
+    from campaigns.models import Profile
     from deliveries.models import Delivery, Proof, Verdict
 
     ann = make_user("ann")
@@ -67,6 +71,8 @@ def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
     proof = Proof.objects.create(delivery=delivery, number=1, sent_by=ann)
     carrier = Delivery.everything.create(message=message, campaign=message.campaign, proof=proof, created_by=ann)
     Verdict.objects.create(delivery=delivery, approved=False, user=ann)
+    person = Profile.objects.create(email="ann@example.com")
+    consent.opt_out([person.pk], ["opt_out"], consent.Origin(consent.Way.FORM, by=ann))
     ann.delete()
     for key in account_names.kept_keys():
         rows = key.model._base_manager.exclude(pk=carrier.pk if key.model is Delivery else None)
