@@ -15,14 +15,16 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
-from .liquid import PLAIN, parse, read
+from .liquid import PLAIN, Template, parse
+from .liquid_source import read
 from .personalisation import BUILTINS, bind
 from .problems import Problem
 from .schedules import instant, wall_clock
 from .segments import compile_segments, fill
+from .weights import of_template
+from .work import MOST_FOR_FORMULA, Meter
 
 CONTACT_DATE = "contact_date"
 WHERE = "Date formula"
@@ -75,13 +77,19 @@ def compiled(source: str, fields: Collection[str]) -> Formula | list[Problem]:
     if problems:
         return problems
     own = {name: known[name] for name in used - {CONTACT_DATE}}
-    segments = compile_segments(found, {})
-    if segments is None:
-        return Formula(own, lambda given: found.render(**given))
-    return Formula(own, lambda given: fill(segments, given, lambda slot: ""))
+    segments, weight = compile_segments(found, {}), of_template(found)
+    if weight > MOST_FOR_FORMULA:
+        words = f"It does more work than a date may (more than {MOST_FOR_FORMULA:,} units). Write a shorter one."
+        return [Problem(WHERE, 0, words, code="work")]
+
+    def text(given: Mapping[str, str]) -> str:
+        meter = Meter(weight, MOST_FOR_FORMULA)
+        return found.fill(given, meter) if segments is None else fill(segments, given, lambda slot: "", meter)
+
+    return Formula(own, text)
 
 
-def _parsed(source: str) -> BoundTemplate | list[Problem]:
+def _parsed(source: str) -> Template | list[Problem]:
     if not source.strip():
         return [Problem(WHERE, 0, "Write the formula that gives each recipient's date.")]
     draft, problems = read(WHERE, source)

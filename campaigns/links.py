@@ -19,14 +19,15 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from liquid import BoundTemplate
-
-from .liquid import MASKED_TAG, PLAIN, Draft, parse, read
+from .liquid import PLAIN, Template, parse
+from .liquid_source import MASKED_TAG, Draft, read
 from .markup import Attribute, Edit, Element, Page
 from .personalisation import BUILTINS, MIRROR, OPTOUT, bind
-from .problems import Problem, RenderError
+from .problems import Problem, PutOff, RenderError
 from .said import said as _
 from .segments import Fields
+from .weights import of_template
+from .work import Meter, OutOfTime
 
 Kind = Literal["tracked", "mirror", "optout", "never"]
 
@@ -167,7 +168,11 @@ def _label(draft: Draft, element: Element) -> str:
 
 def _checked(link: Link, names: frozenset[str]) -> tuple[Link, list[Problem]]:
     """A tracked URL must be makeable from the profile alone, or it cannot be tracked."""
-    if link.kind == "tracked" and isinstance(template := _url_template(link.url, names), Problem):
+    if (
+        link.kind == "tracked"
+        and _LIQUID.search(link.url)
+        and isinstance(template := _url_template(link.url, names), Problem)
+    ):
         message = _(
             "the link %(url)s is not tracked: outside of its place in the message, %(message)s",
             url=link.url,
@@ -223,7 +228,7 @@ def pixel_edit(page: Page, tracking: Tracking) -> list[Edit]:
 
 
 @lru_cache(maxsize=1024)
-def _url_template(url: str, names: frozenset[str]) -> BoundTemplate | Problem:
+def _url_template(url: str, names: frozenset[str]) -> Template | Problem:
     draft, problems = read("URL", url)
     template = problems[0] if problems else parse(draft, PLAIN)
     if isinstance(template, Problem):
@@ -232,18 +237,23 @@ def _url_template(url: str, names: frozenset[str]) -> BoundTemplate | Problem:
     return problems[0] if problems else template
 
 
-def destination(url: str, fields: Fields) -> str:
+def destination(url: str, fields: Fields, meter: Meter | None = None) -> str:
     """Where a link leads for one recipient. In: a Link's `url`, and his fields. Out: an absolute web address.
 
-    Raises RenderError if the Liquid in it fails or if what it makes is no web address (a field may hold anything).
+    Raises RenderError if the Liquid in it fails, takes too much work (a budget of its own, without `meter`), or if what
+    it makes is no web address (a field may hold anything); PutOff.
     """
     if not _LIQUID.search(url):
         return url
     template = _url_template(url, frozenset(fields))
     if isinstance(template, Problem):
         raise RenderError("URL", template.message)
+    meter = meter or Meter()
     try:
-        made = template.render({name: value or "" for name, value in fields.items()}).strip()
+        meter.charge(of_template(template))
+        made = template.fill({name: value or "" for name, value in fields.items()}, meter).strip()
+    except OutOfTime as error:
+        raise PutOff("URL") from error
     except Exception as error:
         raise RenderError("URL", str(error)) from error
     if not _WEB.match(made):

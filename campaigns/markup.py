@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from html.entities import html5
 from typing import NamedTuple
 
-from .liquid import MASKED, Draft
+from .liquid_source import MASKED, Draft
 from .problems import Problem, Severity
 from .said import said as _
 
@@ -188,6 +188,18 @@ def apply(source: str, edits: Iterable[Edit]) -> str:
         pieces += [source[position:start], text]
         position = end
     return "".join(pieces) + source[position:]
+
+
+def origin(edits: Iterable[tuple[int, int, int]], position: int) -> int:
+    """Where a position of the edited text comes from. In: (start, end, length of the new text), in order."""
+    moved = 0  # how much further right the edited text stands
+    for start, end, length in edits:
+        if position < start + moved:
+            break
+        if position < start + moved + length:
+            return start
+        moved += length - (end - start)
+    return position - moved
 
 
 # --- what mail programs drop or distrust ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import css_inline
 
-from .liquid import MASKED, Draft
+from .liquid_source import MASKED, Draft
 from .markup import Edit, Element, Page, apply
 from .problems import Problem
 from .said import said as _

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from campaigns import access, audiences
 from campaigns.content import compile_content
+from campaigns.content_checks import stopping
 from campaigns.models import Profile
 from campaigns.problems import ContentError
 from campaigns.said import said
@@ -122,7 +123,9 @@ def _content(delivery: Delivery, substitutions: Sequence[Substitution]) -> dict[
     else:
         content = proof_mailing.marked(proof_mailing.of_now(delivery.message, audiences.attribute_names()))
     try:
-        compile_content(content["subject"], content["html"], content["text"], fields=content["fields"])
+        compiled = compile_content(content["subject"], content["html"], content["text"], fields=content["fields"])
+        if errors := stopping(compiled):
+            raise ContentError(errors)
     except ContentError as error:
         raise Refused("content", _("The message cannot be sent as it is: %(error)s", error=error)) from error
     return content

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.content import MAX_SOURCE, check_content, compile_content, one_line
+from campaigns.content import compile_content, one_line
+from campaigns.content_checks import check_content
+from campaigns.liquid_source import MAX_SOURCE
 from campaigns.problems import ContentError, Problem, RenderError
 
 NAMES = ["first_name", "country"]

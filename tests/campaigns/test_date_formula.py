@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import date_formula
-from campaigns.liquid import add_days, add_hours
+from campaigns.filters import add_days, add_hours
 
 PARIS = ZoneInfo("Europe/Paris")
 NINE = datetime(2026, 3, 20, 8, tzinfo=UTC)  # nine in Paris
