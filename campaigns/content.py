@@ -18,7 +18,7 @@ from .alternatives import html_from_text, text_from_html
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
 from .liquid import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from .liquid_source import MAX_SOURCE, Draft, read
-from .markup import Edit, Page, Unclosed, apply, origin, unsafe_markup
+from .markup import MAX_ELEMENTS, Crowded, Edit, Page, Unclosed, apply, origin, unsafe_markup
 from .personalisation import MIRROR, OPTOUT, bind
 from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
@@ -251,12 +251,15 @@ class _Compilation:
         text_part = self.part(text, apply(text.source, text_edits), links, text_edits)
         return Compiled(
             source=Source(subject.source, html.unmask(apply(html.masked, style_edits)), text.source),
-            subject=subject_part, html=html_part, text=text_part, links=links,
+            subject=subject_part,
+            html=html_part,
+            text=text_part,
+            links=links,
             fields=frozenset(self.used & self.names),
             problems=tuple(sorted(self.problems, key=lambda problem: (problem.where, problem.line))),
             weight=subject_part.weight + html_part.weight + text_part.weight,
             urls=tuple(link.url for link in links if link.kind == "tracked"),
-        )  # fmt: skip
+        )
 
     def drafts(self, source: Source) -> tuple[Draft, Draft, Draft]:
         """Subject, HTML and text, checked; the missing one of the last two made from the other."""
@@ -280,6 +283,10 @@ class _Compilation:
     def page(self, html: Draft) -> Page:
         try:
             return Page(html.masked)
+        except Crowded as error:
+            message = _("more than %(n)s elements; write less HTML", n=MAX_ELEMENTS)
+            problem = Problem("HTML", html.line(error.position), message, code="size")
+            raise ContentError([*self.problems, problem]) from error
         except Unclosed as error:
             begin = html.unmask(html.masked[error.position :][:20])
             problem = Problem(

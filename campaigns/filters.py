@@ -38,10 +38,20 @@ FILTERS = {
 # fmt: on
 _FREE = {"default", "first", "last"}  # they look at no character
 _PACE = {  # characters for a unit of work, of the slow ones and of those that only copy
-    "strip_html": 5, "escape_once": 6, "url_decode": 4, "url_encode": 10, "newline_to_br": 15, "strip_newlines": 15,
-    "capitalize": 25, "uniq": 25,
-    "append": COPIED, "prepend": COPIED, "slice": COPIED, "truncate": COPIED, "size": COPIED,
-}  # fmt: skip
+    "strip_html": 5,
+    "escape_once": 6,
+    "url_decode": 4,
+    "url_encode": 10,
+    "newline_to_br": 15,
+    "strip_newlines": 15,
+    "capitalize": 25,
+    "uniq": 25,
+    "append": COPIED,
+    "prepend": COPIED,
+    "slice": COPIED,
+    "truncate": COPIED,
+    "size": COPIED,
+}
 _SORTS = {"sort", "sort_natural"}
 
 
@@ -234,5 +244,13 @@ def _under(item: Any, key: Any) -> object:
 
 
 _OWN: tuple[Any, ...] = (
-    date, add_hours, add_days, squish, truncatewords, strip_html, remove_last, replace_last, uniq,
-)  # fmt: skip
+    date,
+    add_hours,
+    add_days,
+    squish,
+    truncatewords,
+    strip_html,
+    remove_last,
+    replace_last,
+    uniq,
+)

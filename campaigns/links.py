@@ -23,7 +23,7 @@ from .liquid import PLAIN, Template, parse
 from .liquid_source import MASKED_TAG, Draft, read
 from .markup import Attribute, Edit, Element, Page
 from .personalisation import BUILTINS, MIRROR, OPTOUT, bind
-from .problems import Problem, PutOff, RenderError
+from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
 from .segments import Fields
 from .weights import of_template
@@ -32,6 +32,7 @@ from .work import Meter, OutOfTime
 Kind = Literal["tracked", "mirror", "optout", "never"]
 
 PIXEL = "_pixel"
+MAX_LINKS = 2_000  # in one part: each is a Liquid tag of the template that is filled
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
 _TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
@@ -89,7 +90,10 @@ def slot_name(index: int) -> str:
 
 
 def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Link], list[Problem]]:
-    """The links of the HTML, unnumbered, and what is wrong with them. Anchors, mailto: and the like are left out."""
+    """The links of the HTML, unnumbered, and what is wrong with them. Anchors, mailto: and the like are left out.
+
+    Raises ContentError: more than MAX_LINKS.
+    """
     links: list[Link] = []
     problems: list[Problem] = []
     for element in page.elements:
@@ -106,7 +110,7 @@ def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Li
             "never" if asked else _kind(url), category=category, asked=asked,
         )  # fmt: skip
         checked, found = _checked(link, names)
-        links.append(checked)
+        _append(links, checked)
         problems += [*found, *_ampersands(draft, link, href)]
     return links, problems
 
@@ -122,12 +126,18 @@ def text_links(
         label, category = labels.get(url, (url, ""))
         link = Link(draft.where, draft.line(start), start, end, url, label or url, _kind(url), category=category)
         checked, found = _checked(link, names)
-        links.append(checked)
+        _append(links, checked)
         problems += found
         if "&amp;" in url:
             message = _("%(url)s is written for HTML; in a text write & instead of &amp;", url=url)
             problems.append(Problem(draft.where, link.line, message, "warning", "url-ampersand"))
     return links, problems
+
+
+def _append(links: list[Link], link: Link) -> None:
+    if len(links) >= MAX_LINKS:
+        raise ContentError([Problem(link.where, link.line, _("more than %(n)s links", n=MAX_LINKS))])
+    links.append(link)
 
 
 def link_places(draft: Draft) -> list[tuple[int, int]]:

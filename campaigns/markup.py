@@ -54,6 +54,14 @@ class Unclosed(ValueError):
         self.position = position
 
 
+class Crowded(ValueError):
+    """There are more elements than any message needs; the first too many begins at `position`."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
 def tokens(masked: str) -> Iterator[Token]:
     """The tags and texts of masked HTML, in order, without comments and declarations. Raises Unclosed."""
     position = 0
@@ -109,6 +117,7 @@ class Element:
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _SELF_CLOSING = {"p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt"}
 MAX_DEPTH, MAX_OPEN = 500, 4_000
+MAX_ELEMENTS = 50_000
 
 
 class Page:
@@ -116,7 +125,7 @@ class Page:
 
     `too_deep`: more elements are open at once than programs that build a tree can bear (html5ever, inside css-inline,
     ends the whole process at some ten thousand). Those that the next of their kind closes have a limit of their own.
-    Raises Unclosed.
+    Raises Unclosed, Crowded.
     """
 
     def __init__(self, masked: str) -> None:
@@ -134,6 +143,8 @@ class Page:
                 self._start(token)
 
     def _start(self, token: Token) -> None:
+        if len(self.elements) >= MAX_ELEMENTS:
+            raise Crowded(token.start)
         element = read_element(token)
         self.elements.append(element)
         self._deepen(token.name, 1)

@@ -40,8 +40,14 @@ OPTOUT, MIRROR = "unsubscribe_url", "mirror_url"
 BUILTINS = {OPTOUT: OPTOUT, "optout_url": OPTOUT, MIRROR: MIRROR}
 _PREFIXES = ("profile", "attributes")
 _COMPARISONS = (
-    EqExpression, NeExpression, LtExpression, LeExpression, GtExpression, GeExpression, ContainsExpression,
-)  # fmt: skip
+    EqExpression,
+    NeExpression,
+    LtExpression,
+    LeExpression,
+    GtExpression,
+    GeExpression,
+    ContainsExpression,
+)
 
 
 class Filled(Expression):

@@ -21,7 +21,7 @@ _RAW = {name: re.compile(rf"</\s*{name}\s*>", re.IGNORECASE) for name in ("scrip
 def strip_tags(text: str) -> str:
     """Text and entities as they are written; tags, comments, declarations, scripts and styles are gone."""
     if "<" not in text or ">" not in text:
-        return str(text)
+        return text
     kept: list[str] = []
     position = 0
     while (match := _BEGIN.search(text, position)) is not None:

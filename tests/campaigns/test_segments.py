@@ -121,8 +121,10 @@ def simple_parts(message: Compiled | None) -> Iterator[Part]:
 @example("a{% if first_name %} \n{% endif %}b", {"first_name": "x"})
 @example("{{ first_name | url_decode }}", {"first_name": "%0D%0A"})
 @example("{{ first_name }}{% if first_name == 'x' %}y{% endif %}", {"first_name": "<" * 500})
-@example("{% case country %}{% when 'FR', 'FR' %} {% case country %}{% when 'FR' %} {% endcase %}{% endcase %}",
-         {"country": "FR"})  # fmt: skip
+@example(
+    "{% case country %}{% when 'FR', 'FR' %} {% case country %}{% when 'FR' %} {% endcase %}{% endcase %}",
+    {"country": "FR"},
+)
 def test_segments_and_liquid_give_the_same_for_the_same_work(template: str, profile: dict[str, str]) -> None:
     message = compiled(template)
     for part in simple_parts(message):
