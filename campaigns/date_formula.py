@@ -24,10 +24,11 @@ from .problems import Problem
 from .schedules import instant, wall_clock
 from .segments import compile_segments, fill
 from .weights import of_template
-from .work import MOST_FOR_FORMULA, Meter
+from .work import MOST_FOR_FORMULA, Meter, TooMuchWork
 
 CONTACT_DATE = "contact_date"
 WHERE = "Date formula"
+LONGEST = 100  # characters of a date
 _DATE_ALONE = re.compile(r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d")
 
 
@@ -56,7 +57,10 @@ class Formula:
 
 def read_date(text: str, contact_date: datetime, zone: ZoneInfo) -> datetime | None:
     """The instant in UTC that a text names (see the module); None if it names none."""
-    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text.strip())
+    text = text.strip()
+    if len(text) > LONGEST:  # the expression below is for short texts
+        return None
+    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text)
     try:
         found = datetime.fromisoformat(written)
         if _DATE_ALONE.fullmatch(written):
@@ -78,15 +82,29 @@ def compiled(source: str, fields: Collection[str]) -> Formula | list[Problem]:
         return problems
     own = {name: known[name] for name in used - {CONTACT_DATE}}
     segments, weight = compile_segments(found, {}), of_template(found)
-    if weight > MOST_FOR_FORMULA:
-        words = f"It does more work than a date may (more than {MOST_FOR_FORMULA:,} units). Write a shorter one."
-        return [Problem(WHERE, 0, words, code="work")]
 
     def text(given: Mapping[str, str]) -> str:
         meter = Meter(weight, MOST_FOR_FORMULA)
         return found.fill(given, meter) if segments is None else fill(segments, given, lambda slot: "", meter)
 
+    if weight > MOST_FOR_FORMULA or not _affordable(text, used):
+        return [Problem(WHERE, 0, _TOO_MUCH, code="work")]
     return Formula(own, text)
+
+
+_TOO_MUCH = f"It does more work than a date may (more than {MOST_FOR_FORMULA:,} units). Shorten it."
+
+
+def _affordable(text: Callable[[Mapping[str, str]], str], used: Collection[str]) -> bool:
+    """Whether samples pass. People on whom it would spend more get the contact date, as where it gives no date."""
+    for sample in ("", "2026-03-28 09:00"):
+        try:
+            text(dict.fromkeys(used, sample))
+        except TooMuchWork:
+            return False
+        except (LiquidError, ArithmeticError, ValueError, TypeError):
+            continue
+    return True
 
 
 def _parsed(source: str) -> Template | list[Problem]:
