@@ -14,18 +14,21 @@ from dataclasses import dataclass, field
 from liquid import BoundTemplate, escape
 from liquid.builtin.content import ContentNode
 
+from . import open_markup, schemes
 from .alternatives import html_from_text, text_from_html
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
 from .liquid import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from .liquid_source import MAX_SOURCE, Draft, read
 from .markup import MAX_ELEMENTS, Crowded, Edit, Page, Unclosed, apply, origin, unsafe_markup
+from .open_markup import judge
 from .personalisation import MIRROR, OPTOUT, bind
 from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
+from .schemes import addresses
 from .segments import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
 from .styles import inline_styles
 from .weights import of_template
-from .work import Meter, OutOfTime, TooMuchWork
+from .work import WRITTEN, Meter, OutOfTime, TooMuchWork
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 PIXEL_IMAGE = '<img src="', '" width="1" height="1" alt="" style="border:0">'  # around the URL
@@ -59,7 +62,7 @@ class Part:
     """Subject, HTML or Text, compiled. `segments` is None if only python-liquid can fill it. `tail` ends the part.
 
     `weight`: units of work for what the template does once. `line`: of a position in the template, in what staff wrote;
-    0 if they did not write it.
+    0 if they did not write it. `is_open`: Liquid may write markup, so that each copy is judged (open_markup.py).
     """
 
     where: str
@@ -70,6 +73,7 @@ class Part:
     tail: str
     weight: int
     line: Callable[[int], int]
+    is_open: bool = False
 
     @property
     def is_html(self) -> bool:
@@ -80,8 +84,13 @@ class Part:
         """The part for one recipient. Raises RenderError (a filter rejects a value, a limit is reached), PutOff."""
         try:
             if self.segments is None:
-                return self.by_liquid(fields, urls, meter)
-            return self.by_segments(self.segments, fields, urls, meter)
+                text = self.by_liquid(fields, urls, meter)
+            else:
+                text = self.by_segments(self.segments, fields, urls, meter)
+            if self.is_open:
+                meter.charge(len(text) // WRITTEN)
+                judge(text)
+            return text
         except Exception as error:  # filters are foreign code fed with foreign values: whatever it is, name the part
             raise self.failure(error) from error
 
@@ -242,11 +251,14 @@ class _Compilation:
         in_html, html_problems = html_links(html, page, self.names)
         labels = {link.url: (link.label, link.category) for link in in_html if link.label or link.category}
         in_text, text_problems = text_links(text, self.names, labels)
-        self.problems += [*unsafe_markup(html, page), *style_problems, *html_problems, *text_problems]
         links = number(self.tracking.settle([*in_html, *in_text]))
-        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking)]
+        tracked = {link.start for link in links if link.where == "HTML" and link.kind == "tracked"}
+        judged = addresses(html, page, tracked)
+        self.problems += [*unsafe_markup(html, page), *judged.problems, *style_problems, *html_problems, *text_problems]
+        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking), *judged.edits]
         subject_part = self.part(subject, subject.source, (), [])
-        html_part = self.part(html, html.unmask(apply(html.masked, edits)), links, edits)
+        is_open = judged.is_open or open_markup.is_open(html)
+        html_part = self.part(html, html.unmask(apply(html.masked, edits)), links, edits, is_open)
         text_edits = link_edits(links, "Text")
         text_part = self.part(text, apply(text.source, text_edits), links, text_edits)
         return Compiled(
@@ -310,20 +322,23 @@ class _Compilation:
         self.problems += problems
         return draft
 
-    def part(self, draft: Draft, source: str, links: tuple[Link, ...], edits: list[Edit]) -> Part:
+    def part(
+        self, draft: Draft, source: str, links: tuple[Link, ...], edits: list[Edit], is_open: bool = False
+    ) -> Part:
         """Compile a part's final template, whose links are slots by now. It was checked: nothing can be wrong."""
         where = draft.where
         slots = {slot_name(link.index): Slot("link", link.index) for link in links if link.where == where}
         slots |= _ADDRESS_SLOTS
         template = template_of(source, HTML if where == "HTML" else PLAIN)
-        used, problems = bind(template, where, self.names | slots.keys())
+        used, problems = bind(template, where, self.names | slots.keys(), also=schemes.FILTERS.keys())
         if problems:
             raise ContentError(problems)
         used_slots = {name: slot for name, slot in slots.items() if name in used}
         segments = compile_segments(template, slots)
         lines = _lines(draft, edits) if where != self.made else _no_line
         weight = of_template(template)
-        return Part(where, template, segments, used - slots.keys(), used_slots, _tail(where, template), weight, lines)
+        tail = _tail(where, template)
+        return Part(where, template, segments, used - slots.keys(), used_slots, tail, weight, lines, is_open)
 
 
 def _lines(draft: Draft, edits: list[Edit]) -> Callable[[int], int]:

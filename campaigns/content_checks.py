@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 
 from .content import Compiled, compile_content, one_line
+from .open_markup import Unsafe
 from .problems import ContentError, Problem, RenderError
 from .said import said as _
 from .work import TooMuchWork
@@ -34,7 +35,7 @@ def check_content(
     except ContentError as error:
         problems += error.problems
     else:
-        problems += [*compiled.problems, *_content_problems(compiled), *work_problems(compiled)]
+        problems += [*compiled.problems, *_content_problems(compiled), *trial_problems(compiled)]
     return sorted(problems, key=lambda problem: problem.severity)
 
 
@@ -85,16 +86,18 @@ def _content_problems(compiled: Compiled) -> Iterator[Problem]:
 
 def stopping(compiled: Compiled) -> list[Problem]:
     """What keeps a content that compiles from being sent to anybody, even as a proof: scripts, too much work."""
-    found = [*compiled.problems, *work_problems(compiled)]
+    found = [*compiled.problems, *trial_problems(compiled)]
     return [problem for problem in found if problem.severity == "error"]
 
 
-def work_problems(compiled: Compiled) -> list[Problem]:
-    """An error where a copy takes more work than one message may, whatever the profile holds: tried on samples."""
+def trial_problems(compiled: Compiled) -> list[Problem]:
+    """An error where a copy takes more work than one message may, or holds a script that Liquid makes: tried on
+    samples, for who gets a real one matters only when it is filled."""
     for sample in _SAMPLES:
         try:
             compiled.render(dict.fromkeys(compiled.fields, sample))
         except RenderError as error:
-            if isinstance(error.__cause__, TooMuchWork):
-                return [Problem(error.where, 0, error.message, code="work")]
+            if isinstance(error.__cause__, (TooMuchWork, Unsafe)):
+                code = "work" if isinstance(error.__cause__, TooMuchWork) else "script"
+                return [Problem(error.where, 0, error.message, code=code)]
     return []

@@ -80,12 +80,30 @@ class Metered:
         before = extent(value) + sum([extent(arg) for arg in args])
         if before >= self.pace:
             self._charge(meter, before, value, args)
-        result = self.function(value, *args, **kwargs)
+        return self.given(meter, self.function(value, *args, **kwargs))
+
+    def given(self, meter: Meter, result: Any) -> Any:
+        """The result, charged for. Raises FilterError, TooMuchWork."""
         size = extent(result)
         if size >= self.pace:
             self._check(result)
             meter.charge(size // self.pace)
         return result
+
+    def quick(self, constants: list[Any]) -> Callable[[object, Meter], object]:
+        """The filter with its arguments, which are the same for everybody; what costs nothing goes a shorter way."""
+        run, given, function, pace = self.run, self.given, self.function, self.pace
+        if self.free:
+            return lambda value, meter: function(value, *constants)
+        room = pace - sum(map(extent, constants))
+
+        def act(value: object, meter: Meter) -> object:
+            if type(value) is not str or len(value) >= room:
+                return run(meter, value, *constants)
+            result = function(value, *constants)
+            return result if type(result) is str and len(result) < pace else given(meter, result)
+
+        return act
 
     def _check(self, result: object) -> None:
         if isinstance(result, int) and result.bit_length() > MAX_BITS:

@@ -22,7 +22,8 @@ from liquid.builtin.tags.unless_tag import UnlessTag
 from liquid.exceptions import LiquidError, LocalNamespaceLimitError
 from liquid.stringify import to_liquid_string
 
-from .filters import MAX_VALUE, offered
+from . import schemes
+from .filters import MAX_VALUE, Metered, offered
 from .liquid_source import TAGS, Draft, lex
 from .problems import Problem
 from .said import said as _
@@ -176,7 +177,7 @@ class Sandbox(Environment):
         for tag in (_If, _Unless, _Output, _Echo, _For, _Case, _Cycle):
             self.add_tag(tag)
         self.tags = {name: _Located(tag) for name, tag in self.tags.items() if name in TAGS | _PSEUDO_TAGS}
-        self.filters = offered(self)
+        self.filters = offered(self) | {name: Metered(name, function) for name, function in schemes.FILTERS.items()}
 
 
 HTML = Sandbox(autoescape=True)

@@ -8,7 +8,7 @@ sake of people who write "if there is a first name": a field that is empty count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from liquid import BoundTemplate, Node, RenderContext, Token
@@ -105,8 +105,8 @@ class _Enough(Exception):
 
 
 class _Binder:
-    def __init__(self, template: BoundTemplate, where: str, names: frozenset[str], also: frozenset[str]) -> None:
-        self.template, self.where, self.names, self.known_filters = template, where, names, FILTERS | also
+    def __init__(self, template: BoundTemplate, where: str, names: frozenset[str], also: Collection[str]) -> None:
+        self.template, self.where, self.names, self.known_filters = template, where, names, FILTERS.union(also)
         self.context = RenderContext(template)
         self.samples = _SampleContext(template)
         self.used: set[str] = set()
@@ -278,7 +278,7 @@ def _nothing(expression: Expression) -> Expression:
 
 
 def bind(
-    template: BoundTemplate, where: str, names: frozenset[str], also: frozenset[str] = frozenset()
+    template: BoundTemplate, where: str, names: frozenset[str], also: Collection[str] = ()
 ) -> tuple[frozenset[str], list[Problem]]:
     """Resolve every name in the template, in place. Out: the fields used, and what is wrong (MAX_PROBLEMS at most).
 

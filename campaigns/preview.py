@@ -21,7 +21,7 @@ from . import audiences, date_formula
 from .admin_scope import starts_with
 from .conditions import PERSONAL_FIELDS
 from .content import Compiled, compile_content
-from .content_checks import work_problems
+from .content_checks import trial_problems
 from .models import Audience, Message, Profile
 from .problems import ContentError, Problem, RenderError
 from .profile_texts import texts_of
@@ -118,7 +118,7 @@ def problems(message: Message) -> list[Problem]:
         return []
     try:
         found = compiled(message)
-        return [*found.problems, *work_problems(found)]
+        return [*found.problems, *trial_problems(found)]
     except ContentError as error:
         return error.problems
 

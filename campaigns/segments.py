@@ -191,7 +191,8 @@ class _Compiler:
             constants = [get({}) for get in places]  # the usual case: nothing to look up
             if step.name == "default" and len(constants) == 1:
                 return _default(metered.function, constants[0])
-            return lambda value, fields, meter: run(meter, value, *constants)
+            quick = metered.quick(constants)
+            return lambda value, fields, meter: quick(value, meter)
         return lambda value, fields, meter: run(
             meter, value, *[get(fields) for get in places], **{name: get(fields) for name, get in named.items()}
         )

@@ -44,13 +44,13 @@ class OutOfTime(Exception):
 class Meter:
     """Counts the work of one recipient's message: one for all its parts, so that parts cannot multiply it."""
 
-    __slots__ = ("began", "mark", "most", "spent")
+    most, mark, began = MOST, LOOK_EVERY, 0.0  # of nearly all, here since one is made for each message
 
     def __init__(self, spent: int = 0, most: int = MOST) -> None:
         """`spent`: what the templates weigh (see weights.py)."""
-        self.spent, self.most = spent, most
-        self.mark = LOOK_EVERY if most > LOOK_EVERY else most
-        self.began = 0.0
+        self.spent = spent
+        if most != MOST:
+            self.most, self.mark = most, min(most, LOOK_EVERY)
 
     def charge(self, units: int) -> None:
         """Raises TooMuchWork, OutOfTime."""

@@ -274,7 +274,7 @@ class _Program:
 
 def _body(part: Part, around: Around | None) -> Callable[[Fields, Signed, Meter], list[bytes]]:
     """How to make a part's lines. Raises RenderError when it is called, as Part.render does."""
-    if part.segments is None:
+    if part.segments is None or part.is_open:
         return lambda fields, urls, meter: [piece(part.render(fields, urls, meter))]
     program = _Program(part, [*part.segments, Constant(part.tail)], around)
 
@@ -295,11 +295,12 @@ _HTML = f"Content-Type: text/html; charset=utf-8\r\n{_ENCODING}"
 
 
 class Template:
-    """A message compiled for a delivery; make it with compile_mime."""
+    """A message compiled for a delivery; make it with compile_mime. Fills one message at a time."""
 
     def __init__(self, compiled: Compiled, constant_headers: str, boundary: str, around: Around | None) -> None:
         self.needs_liquid = compiled.needs_liquid
         self.fields, self._weight = compiled.fields, compiled.weight
+        self._meter = Meter(compiled.weight)
         self._subject = compiled.subject
         self._text, self._html = _body(compiled.text, around), _body(compiled.html, around)
         self._headers = constant_headers
@@ -330,7 +331,9 @@ class Template:
         """
         if not _MESSAGE_ID.fullmatch(message_id):
             raise ValueError(f"{message_id!r} is no Message-ID")
-        meter = Meter(self._weight)
+        meter = self._meter
+        if meter.spent != self._weight:  # most messages charge nothing but what they weigh
+            meter = self._meter = Meter(self._weight)
         subject = one_line(self._subject.render(fields, urls, meter))
         head = (
             f"Date: {_date(date)}\r\nMessage-ID: <{message_id}>\r\nTo: {mailbox(to_name, to_address)}\r\n"
