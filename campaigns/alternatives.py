@@ -10,7 +10,7 @@ import html
 import re
 
 from .links import link_places
-from .liquid import BLOCKS, INNER, MASKED_TAG, Draft
+from .liquid_source import BLOCKS, INNER, MASKED_TAG, Draft
 from .markup import Token, read_element, tokens
 
 _RUNS = re.compile(rf"(?P<tag>[{MASKED_TAG}])(?P=tag)*|[^{MASKED_TAG}]+")

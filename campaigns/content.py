@@ -8,25 +8,29 @@ is missing (alternatives.py), and puts slots in the place of the links (links.py
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
-from liquid import BoundTemplate, Markup, escape
+from liquid import BoundTemplate, escape
 from liquid.builtin.content import ContentNode
 
+from . import open_markup, schemes
 from .alternatives import html_from_text, text_from_html
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
-from .liquid import HTML, MAX_SOURCE, PLAIN, Draft, parse, read
-from .markup import Page, Unclosed, apply, unsafe_markup
+from .liquid import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
+from .liquid_source import MAX_SOURCE, Draft, read
+from .markup import MAX_ELEMENTS, Crowded, Edit, Page, Unclosed, apply, origin, unsafe_markup
+from .open_markup import judge
 from .personalisation import MIRROR, OPTOUT, bind
-from .problems import ContentError, Problem, RenderError
+from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
+from .schemes import addresses
 from .segments import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
 from .styles import inline_styles
+from .weights import of_template
+from .work import WRITTEN, Meter, OutOfTime, TooMuchWork
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-CLIPPED = 102 * 1024  # bytes of HTML; Gmail cuts off what is beyond, and the opt-out link with it
 PIXEL_IMAGE = '<img src="', '" width="1" height="1" alt="" style="border:0">'  # around the URL
 TRACKED = Tracking()
 _ADDRESS_SLOTS = {OPTOUT: Slot("optout"), MIRROR: Slot("mirror"), PIXEL: Slot("pixel")}
@@ -55,45 +59,62 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Subject, HTML or Text, compiled. `segments` is None if only python-liquid can fill it. `tail` ends the part."""
+    """Subject, HTML or Text, compiled. `segments` is None if only python-liquid can fill it. `tail` ends the part.
+
+    `weight`: units of work for what the template does once. `line`: of a position in the template, in what staff wrote;
+    0 if they did not write it. `is_open`: Liquid may write markup, so that each copy is judged (open_markup.py).
+    """
 
     where: str
-    template: BoundTemplate
+    template: Template
     segments: tuple[Segment, ...] | None
     fields: frozenset[str]
     slots: Mapping[str, Slot]
     tail: str
+    weight: int
+    line: Callable[[int], int]
+    is_open: bool = False
 
     @property
     def is_html(self) -> bool:
         """Values are HTML-escaped here."""
         return self.where == "HTML"
 
-    def render(self, fields: Fields, urls: Urls) -> str:
-        """The part for one recipient. Raises RenderError when a filter rejects a value or a limit is reached."""
+    def render(self, fields: Fields, urls: Urls, meter: Meter) -> str:
+        """The part for one recipient. Raises RenderError (a filter rejects a value, a limit is reached), PutOff."""
         try:
             if self.segments is None:
-                return self.by_liquid(fields, urls)
-            return self.by_segments(self.segments, fields, urls)
+                text = self.by_liquid(fields, urls, meter)
+            else:
+                text = self.by_segments(self.segments, fields, urls, meter)
+            if self.is_open:
+                meter.charge(len(text) // WRITTEN)
+                judge(text)
+            return text
         except Exception as error:  # filters are foreign code fed with foreign values: whatever it is, name the part
-            raise RenderError(self.where, reason(error)) from error
+            raise self.failure(error) from error
 
-    def by_segments(self, segments: tuple[Segment, ...], fields: Fields, urls: Urls) -> str:
+    def by_segments(self, segments: tuple[Segment, ...], fields: Fields, urls: Urls, meter: Meter) -> str:
         """The part by the fast way."""
-        return fill(segments, fields, lambda slot: slot_text(slot, urls, self.is_html)) + self.tail
+        return fill(segments, fields, lambda slot: slot_text(slot, urls, self.is_html), meter) + self.tail
 
-    def by_liquid(self, fields: Fields, urls: Urls) -> str:
+    def by_liquid(self, fields: Fields, urls: Urls, meter: Meter) -> str:
         """The part by python-liquid; gives the same as the fast way, where there is one."""
         context: dict[str, object] = {key: field_text(fields, key) for key in self.fields}
         for name, slot in self.slots.items():  # addresses are escaped like fields; the pixel is markup
             text = slot_text(slot, urls, is_html=False)
-            context[name] = Markup(text) if slot.kind == "pixel" else text
-        return self.template.render(context) + self.tail
+            context[name] = FreeMarkup(text) if slot.kind == "pixel" else FreeText(text)
+        return self.template.fill(context, meter) + self.tail
 
-
-def reason(error: Exception) -> str:
-    """An exception in words for the delivery's log."""
-    return str(getattr(error, "message", None) or error) or type(error).__name__
+    def failure(self, error: Exception) -> RenderError:
+        """What an exception while filling the part means for the recipient, in words for the delivery's log."""
+        if isinstance(error, OutOfTime):
+            return PutOff(self.where)
+        words = str(getattr(error, "message", None) or error) or type(error).__name__
+        line = self.line(error.place) if isinstance(error, TooMuchWork) and error.place is not None else 0
+        if line:
+            words = _("%(what)s; shorten or simplify the loop in line %(line)s", what=words, line=str(line))
+        return RenderError(self.where, words)
 
 
 def slot_text(slot: Slot, urls: Urls, is_html: bool) -> str:
@@ -128,6 +149,8 @@ class Compiled:
     links: tuple[Link, ...]
     fields: frozenset[str]
     problems: tuple[Problem, ...]
+    weight: int
+    urls: tuple[str, ...]  # of the tracked links, by number
 
     @property
     def needs_liquid(self) -> bool:
@@ -138,34 +161,46 @@ class Compiled:
         """The message for one recipient, for previews and mirror pages (deliveries/mime.py fills what is sent).
 
         In: {field: text}; missing ones are empty. Without `urls` links lead straight to where they lead.
-        Raises RenderError.
+        Raises RenderError; PutOff when this machine is too slow at the moment.
         """
-        urls = urls or Untracked(self, fields, "#unsubscribe", "#mirror")
-        subject = one_line(self.subject.render(fields, urls))
-        return Rendered(subject, self.html.render(fields, urls), self.text.render(fields, urls))
+        urls, meter = urls or Untracked(self, fields, "#unsubscribe", "#mirror"), self.meter()
+        subject = one_line(self.subject.render(fields, urls, meter))
+        text = self.text.render(fields, urls, meter)
+        return Rendered(subject, self.html.render(fields, urls, meter), text)
 
-    def destination(self, index: int, fields: Fields) -> str:
-        """Where tracked link number `index` leads for a profile. Raises LookupError, RenderError (see links.py)."""
-        for link in self.links:
-            if link.index == index >= 0:
-                return destination(link.url, {key: field_text(fields, key) for key in self.fields})
-        raise LookupError(index)
+    def meter(self) -> Meter:
+        """The budget of one recipient's message, of which its templates have used what they weigh."""
+        return Meter(self.weight)
+
+    def destination(self, index: int, fields: Fields, meter: Meter | None = None) -> str:
+        """Where tracked link number `index` leads for a profile; one budget for each link, or that of `meter`.
+
+        Raises LookupError, RenderError (see links.py).
+        """
+        if not 0 <= index < len(self.urls):
+            raise LookupError(index)
+        url = self.urls[index]
+        return destination(url, {key: field_text(fields, key) for key in self.fields} if "{" in url else {}, meter)
 
 
 @dataclass(frozen=True, slots=True)
 class Untracked:
-    """Urls whose links lead straight to their destinations: for previews, and for deliveries without tracking."""
+    """Urls whose links lead straight to their destinations: for previews, and for deliveries without tracking.
+
+    All links of a message share a budget, beside that of its text: so a preview refuses what sending refuses.
+    """
 
     compiled: Compiled
     fields: Fields
     optout_url: str = ""
     mirror_url: str = ""
     pixel_url: str = ""
+    meter: Meter = field(default_factory=Meter)
 
     def link(self, index: int) -> str:
         """The destination; '#' if it cannot be made for this recipient."""
         try:
-            return self.compiled.destination(index, self.fields)
+            return self.compiled.destination(index, self.fields, self.meter)
         except RenderError:
             return "#"
 
@@ -207,6 +242,7 @@ class _Compilation:
         self.names, self.tracking = names, tracking
         self.used: set[str] = set()
         self.problems: list[Problem] = []
+        self.made = ""  # the part that staff did not write
 
     def run(self, source: Source) -> Compiled:
         subject, html, text = self.drafts(source)
@@ -215,17 +251,26 @@ class _Compilation:
         in_html, html_problems = html_links(html, page, self.names)
         labels = {link.url: (link.label, link.category) for link in in_html if link.label or link.category}
         in_text, text_problems = text_links(text, self.names, labels)
-        self.problems += [*unsafe_markup(html, page), *style_problems, *html_problems, *text_problems]
         links = number(self.tracking.settle([*in_html, *in_text]))
-        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking)]
+        tracked = {link.start for link in links if link.where == "HTML" and link.kind == "tracked"}
+        judged = addresses(html, page, tracked)
+        self.problems += [*unsafe_markup(html, page), *judged.problems, *style_problems, *html_problems, *text_problems]
+        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking), *judged.edits]
+        subject_part = self.part(subject, subject.source, (), [])
+        is_open = judged.is_open or open_markup.is_open(html)
+        html_part = self.part(html, html.unmask(apply(html.masked, edits)), links, edits, is_open)
+        text_edits = link_edits(links, "Text")
+        text_part = self.part(text, apply(text.source, text_edits), links, text_edits)
         return Compiled(
             source=Source(subject.source, html.unmask(apply(html.masked, style_edits)), text.source),
-            subject=self.part("Subject", subject.source, ()),
-            html=self.part("HTML", html.unmask(apply(html.masked, edits)), links),
-            text=self.part("Text", apply(text.source, link_edits(links, "Text")), links),
+            subject=subject_part,
+            html=html_part,
+            text=text_part,
             links=links,
             fields=frozenset(self.used & self.names),
             problems=tuple(sorted(self.problems, key=lambda problem: (problem.where, problem.line))),
+            weight=subject_part.weight + html_part.weight + text_part.weight,
+            urls=tuple(link.url for link in links if link.kind == "tracked"),
         )
 
     def drafts(self, source: Source) -> tuple[Draft, Draft, Draft]:
@@ -235,9 +280,11 @@ class _Compilation:
         self.stop_at_errors()
         if not html.source.strip() and text.source.strip():
             html = self.draft("HTML", html_from_text(text))
+            self.made = "HTML"
         elif html.source.strip() and not text.source.strip():
             self.page(html)
             text = self.draft("Text", text_from_html(html))
+            self.made = "Text"
         if self.problems:  # Liquid that straddles the HTML's structure can be lost on the way
             why = self.problems[0]
             message = _("it cannot be made from the other part (%(why)s); write it", why=why.message)
@@ -248,6 +295,10 @@ class _Compilation:
     def page(self, html: Draft) -> Page:
         try:
             return Page(html.masked)
+        except Crowded as error:
+            message = _("more than %(n)s elements; write less HTML", n=MAX_ELEMENTS)
+            problem = Problem("HTML", html.line(error.position), message, code="size")
+            raise ContentError([*self.problems, problem]) from error
         except Unclosed as error:
             begin = html.unmask(html.masked[error.position :][:20])
             problem = Problem(
@@ -271,17 +322,32 @@ class _Compilation:
         self.problems += problems
         return draft
 
-    def part(self, where: str, source: str, links: tuple[Link, ...]) -> Part:
+    def part(
+        self, draft: Draft, source: str, links: tuple[Link, ...], edits: list[Edit], is_open: bool = False
+    ) -> Part:
         """Compile a part's final template, whose links are slots by now. It was checked: nothing can be wrong."""
+        where = draft.where
         slots = {slot_name(link.index): Slot("link", link.index) for link in links if link.where == where}
         slots |= _ADDRESS_SLOTS
-        template = (HTML if where == "HTML" else PLAIN).from_string(source)
-        used, problems = bind(template, where, self.names | slots.keys())
+        template = template_of(source, HTML if where == "HTML" else PLAIN)
+        used, problems = bind(template, where, self.names | slots.keys(), also=schemes.FILTERS.keys())
         if problems:
             raise ContentError(problems)
         used_slots = {name: slot for name, slot in slots.items() if name in used}
         segments = compile_segments(template, slots)
-        return Part(where, template, segments, used - slots.keys(), used_slots, _tail(where, template))
+        lines = _lines(draft, edits) if where != self.made else _no_line
+        weight = of_template(template)
+        tail = _tail(where, template)
+        return Part(where, template, segments, used - slots.keys(), used_slots, tail, weight, lines, is_open)
+
+
+def _lines(draft: Draft, edits: list[Edit]) -> Callable[[int], int]:
+    placed = [(start, end, len(draft.unmask(text))) for start, end, text in sorted(edits)]
+    return lambda position: draft.line(origin(placed, position))
+
+
+def _no_line(_position: int) -> int:
+    return 0
 
 
 def _tail(where: str, template: BoundTemplate) -> str:
@@ -289,71 +355,3 @@ def _tail(where: str, template: BoundTemplate) -> str:
     last = template.nodes[-1] if template.nodes else None
     ends = isinstance(last, ContentNode) and last.text.endswith("\n")
     return "" if where == "Subject" or ends else "\n"
-
-
-# --- checking ------------------------------------------------------------------------------------------------------
-
-
-def check_content(
-    subject: str, html: str, text: str, *, fields: Collection[str], sender_name: str = ""
-) -> list[Problem]:
-    """All that is wrong with a content, for the control rules of the preparation (domain.md §4.2).
-
-    In: as for compile_content, which is tried, and the name that recipients see. Out: errors first. Errors are bad
-    syntax, a missing subject, empty or oversized content and scripts; all else is a warning, as is proposed there.
-    """
-    problems = [*_subject_problems(subject), *_name_problems(sender_name)]
-    if not (html.strip() or text.strip()):
-        problems.append(Problem("HTML", 0, _("there is no content; write an HTML or a text"), code="content-empty"))
-    try:
-        compiled = compile_content(subject, html, text, fields=fields)
-    except ContentError as error:
-        problems += error.problems
-    else:
-        problems += [*compiled.problems, *_content_problems(compiled)]
-    return sorted(problems, key=lambda problem: problem.severity)
-
-
-def _subject_problems(subject: str) -> Iterator[Problem]:
-    if not one_line(subject):
-        yield Problem("Subject", 0, _("the subject is missing"), code="subject-missing")
-    if risky := _risky(subject):
-        message = _("the subject holds %(what)s, which filters take for a trick", what=risky)
-        yield Problem("Subject", 0, message, "warning", "subject-characters")
-
-
-def _name_problems(sender_name: str) -> Iterator[Problem]:
-    if risky := _risky(sender_name, also='<>"@'):
-        message = _("the sender's name holds %(what)s, which filters take for a trick", what=risky)
-        yield Problem("Sender", 0, message, "warning", "sender-characters")
-
-
-def _risky(text: str, also: str = "") -> str:
-    """The first character that hides or disguises text (control, format, private, replacement), or ''.
-
-    The zero-width joiner is left alone, for emoji and several scripts are written with it.
-    """
-    for character in text:
-        hidden = unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs") and character != "\u200d"
-        if hidden or character in also or character == "\ufffd":
-            return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()
-    return ""
-
-
-def _content_problems(compiled: Compiled) -> Iterator[Problem]:
-    if compiled.source.html and not compiled.source.text.strip() and "<img" not in compiled.source.html.lower():
-        yield Problem("HTML", 0, _("the HTML shows nothing: it holds neither text nor images"), code="content-empty")
-    for where in ("HTML", "Text"):
-        if not any(link.kind == "optout" and link.where == where for link in compiled.links):
-            message = _("there is no opt-out link; put {{ unsubscribe_url }} into one")
-            yield Problem(where, 0, message, "warning", "optout-missing")
-    for link in compiled.links:
-        if link.kind == "tracked" and not link.label:
-            message = _("the link %(url)s has no label for the reports; give it a data-label", url=link.url)
-            yield Problem(link.where, link.line, message, "warning", "url-label")
-    size = len(compiled.source.html.encode("utf-8", "replace"))
-    if size > CLIPPED:
-        message = _(
-            "the HTML has %(size)s KB; Gmail hides what is beyond %(most)s KB", size=size // 1024, most=CLIPPED // 1024
-        )
-        yield Problem("HTML", 0, message, "warning", "size-clipped")

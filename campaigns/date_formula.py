@@ -15,17 +15,20 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
-from .liquid import PLAIN, parse, read
+from .liquid import PLAIN, Template, parse
+from .liquid_source import read
 from .personalisation import BUILTINS, bind
 from .problems import Problem
 from .schedules import instant, wall_clock
 from .segments import compile_segments, fill
+from .weights import of_template
+from .work import MOST_FOR_FORMULA, Meter, TooMuchWork
 
 CONTACT_DATE = "contact_date"
 WHERE = "Date formula"
+LONGEST = 100  # characters of a date
 _DATE_ALONE = re.compile(r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d")
 
 
@@ -54,7 +57,10 @@ class Formula:
 
 def read_date(text: str, contact_date: datetime, zone: ZoneInfo) -> datetime | None:
     """The instant in UTC that a text names (see the module); None if it names none."""
-    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text.strip())
+    text = text.strip()
+    if len(text) > LONGEST:  # the expression below is for short texts
+        return None
+    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text)
     try:
         found = datetime.fromisoformat(written)
         if _DATE_ALONE.fullmatch(written):
@@ -75,13 +81,33 @@ def compiled(source: str, fields: Collection[str]) -> Formula | list[Problem]:
     if problems:
         return problems
     own = {name: known[name] for name in used - {CONTACT_DATE}}
-    segments = compile_segments(found, {})
-    if segments is None:
-        return Formula(own, lambda given: found.render(**given))
-    return Formula(own, lambda given: fill(segments, given, lambda slot: ""))
+    segments, weight = compile_segments(found, {}), of_template(found)
+
+    def text(given: Mapping[str, str]) -> str:
+        meter = Meter(weight, MOST_FOR_FORMULA)
+        return found.fill(given, meter) if segments is None else fill(segments, given, lambda slot: "", meter)
+
+    if weight > MOST_FOR_FORMULA or not _affordable(text, used):
+        return [Problem(WHERE, 0, _TOO_MUCH, code="work")]
+    return Formula(own, text)
 
 
-def _parsed(source: str) -> BoundTemplate | list[Problem]:
+_TOO_MUCH = f"It does more work than a date may (more than {MOST_FOR_FORMULA:,} units). Shorten it."
+
+
+def _affordable(text: Callable[[Mapping[str, str]], str], used: Collection[str]) -> bool:
+    """Whether samples pass. People on whom it would spend more get the contact date, as where it gives no date."""
+    for sample in ("", "2026-03-28 09:00"):
+        try:
+            text(dict.fromkeys(used, sample))
+        except TooMuchWork:
+            return False
+        except (LiquidError, ArithmeticError, ValueError, TypeError):
+            continue
+    return True
+
+
+def _parsed(source: str) -> Template | list[Problem]:
     if not source.strip():
         return [Problem(WHERE, 0, "Write the formula that gives each recipient's date.")]
     draft, problems = read(WHERE, source)

@@ -19,18 +19,20 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from liquid import BoundTemplate
-
-from .liquid import MASKED_TAG, PLAIN, Draft, parse, read
+from .liquid import PLAIN, Template, parse
+from .liquid_source import MASKED_TAG, Draft, read
 from .markup import Attribute, Edit, Element, Page
 from .personalisation import BUILTINS, MIRROR, OPTOUT, bind
-from .problems import Problem, RenderError
+from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
 from .segments import Fields
+from .weights import of_template
+from .work import Meter, OutOfTime
 
 Kind = Literal["tracked", "mirror", "optout", "never"]
 
 PIXEL = "_pixel"
+MAX_LINKS = 2_000  # in one part: each is a Liquid tag of the template that is filled
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
 _TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
@@ -88,7 +90,10 @@ def slot_name(index: int) -> str:
 
 
 def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Link], list[Problem]]:
-    """The links of the HTML, unnumbered, and what is wrong with them. Anchors, mailto: and the like are left out."""
+    """The links of the HTML, unnumbered, and what is wrong with them. Anchors, mailto: and the like are left out.
+
+    Raises ContentError: more than MAX_LINKS.
+    """
     links: list[Link] = []
     problems: list[Problem] = []
     for element in page.elements:
@@ -105,7 +110,7 @@ def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Li
             "never" if asked else _kind(url), category=category, asked=asked,
         )  # fmt: skip
         checked, found = _checked(link, names)
-        links.append(checked)
+        _append(links, checked)
         problems += [*found, *_ampersands(draft, link, href)]
     return links, problems
 
@@ -121,12 +126,18 @@ def text_links(
         label, category = labels.get(url, (url, ""))
         link = Link(draft.where, draft.line(start), start, end, url, label or url, _kind(url), category=category)
         checked, found = _checked(link, names)
-        links.append(checked)
+        _append(links, checked)
         problems += found
         if "&amp;" in url:
             message = _("%(url)s is written for HTML; in a text write & instead of &amp;", url=url)
             problems.append(Problem(draft.where, link.line, message, "warning", "url-ampersand"))
     return links, problems
+
+
+def _append(links: list[Link], link: Link) -> None:
+    if len(links) >= MAX_LINKS:
+        raise ContentError([Problem(link.where, link.line, _("more than %(n)s links", n=MAX_LINKS))])
+    links.append(link)
 
 
 def link_places(draft: Draft) -> list[tuple[int, int]]:
@@ -167,7 +178,11 @@ def _label(draft: Draft, element: Element) -> str:
 
 def _checked(link: Link, names: frozenset[str]) -> tuple[Link, list[Problem]]:
     """A tracked URL must be makeable from the profile alone, or it cannot be tracked."""
-    if link.kind == "tracked" and isinstance(template := _url_template(link.url, names), Problem):
+    if (
+        link.kind == "tracked"
+        and _LIQUID.search(link.url)
+        and isinstance(template := _url_template(link.url, names), Problem)
+    ):
         message = _(
             "the link %(url)s is not tracked: outside of its place in the message, %(message)s",
             url=link.url,
@@ -223,7 +238,7 @@ def pixel_edit(page: Page, tracking: Tracking) -> list[Edit]:
 
 
 @lru_cache(maxsize=1024)
-def _url_template(url: str, names: frozenset[str]) -> BoundTemplate | Problem:
+def _url_template(url: str, names: frozenset[str]) -> Template | Problem:
     draft, problems = read("URL", url)
     template = problems[0] if problems else parse(draft, PLAIN)
     if isinstance(template, Problem):
@@ -232,18 +247,23 @@ def _url_template(url: str, names: frozenset[str]) -> BoundTemplate | Problem:
     return problems[0] if problems else template
 
 
-def destination(url: str, fields: Fields) -> str:
+def destination(url: str, fields: Fields, meter: Meter | None = None) -> str:
     """Where a link leads for one recipient. In: a Link's `url`, and his fields. Out: an absolute web address.
 
-    Raises RenderError if the Liquid in it fails or if what it makes is no web address (a field may hold anything).
+    Raises RenderError if the Liquid in it fails, takes too much work (a budget of its own, without `meter`), or if what
+    it makes is no web address (a field may hold anything); PutOff.
     """
     if not _LIQUID.search(url):
         return url
     template = _url_template(url, frozenset(fields))
     if isinstance(template, Problem):
         raise RenderError("URL", template.message)
+    meter = meter or Meter()
     try:
-        made = template.render({name: value or "" for name, value in fields.items()}).strip()
+        meter.charge(of_template(template))
+        made = template.fill({name: value or "" for name, value in fields.items()}, meter).strip()
+    except OutOfTime as error:
+        raise PutOff("URL") from error
     except Exception as error:
         raise RenderError("URL", str(error)) from error
     if not _WEB.match(made):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from html.entities import html5
 from typing import NamedTuple
 
-from .liquid import MASKED, Draft
+from .liquid_source import MASKED, Draft
 from .problems import Problem, Severity
 from .said import said as _
 
@@ -54,6 +54,14 @@ class Unclosed(ValueError):
         self.position = position
 
 
+class Crowded(ValueError):
+    """There are more elements than any message needs; the first too many begins at `position`."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
 def tokens(masked: str) -> Iterator[Token]:
     """The tags and texts of masked HTML, in order, without comments and declarations. Raises Unclosed."""
     position = 0
@@ -85,8 +93,8 @@ class Attribute:
 
     @property
     def value(self) -> str:
-        """The value with its entities resolved, as browsers do it in attributes: the copy in ?a=1&copy=2 is no ©."""
-        return html.unescape(_NO_ENTITY.sub(_keep_ampersand, self.raw))
+        """The value with its entities resolved."""
+        return unescaped(self.raw)
 
 
 @dataclass(slots=True)
@@ -109,6 +117,7 @@ class Element:
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _SELF_CLOSING = {"p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt"}
 MAX_DEPTH, MAX_OPEN = 500, 4_000
+MAX_ELEMENTS = 50_000
 
 
 class Page:
@@ -116,7 +125,7 @@ class Page:
 
     `too_deep`: more elements are open at once than programs that build a tree can bear (html5ever, inside css-inline,
     ends the whole process at some ten thousand). Those that the next of their kind closes have a limit of their own.
-    Raises Unclosed.
+    Raises Unclosed, Crowded.
     """
 
     def __init__(self, masked: str) -> None:
@@ -134,6 +143,8 @@ class Page:
                 self._start(token)
 
     def _start(self, token: Token) -> None:
+        if len(self.elements) >= MAX_ELEMENTS:
+            raise Crowded(token.start)
         element = read_element(token)
         self.elements.append(element)
         self._deepen(token.name, 1)
@@ -162,17 +173,28 @@ class Page:
         self.too_deep = self.too_deep or self._depth > MAX_DEPTH or self._all > MAX_OPEN
 
 
+def attributes(tag: str, start: int) -> Iterator[tuple[str, str, int]]:
+    """The attributes of a start tag from `start` on: name and value as written, with its quotes, and where that is."""
+    for match in _ATTRIBUTES.finditer(tag, start):
+        value = match.group(2) or ""
+        yield match.group(1), value, match.end() - len(value)
+
+
 def read_element(token: Token) -> Element:
     """The element of a start tag."""
-    attributes: dict[str, Attribute] = {}
+    found: dict[str, Attribute] = {}
     liquid = bool(_ANY_MASKED.search(token.name))
-    for match in _ATTRIBUTES.finditer(token.text, 1 + len(token.name)):
-        name = _ANY_MASKED.sub("", match.group(1)).lower()
-        liquid = liquid or len(name) < len(match.group(1))
-        raw = match.group(2) or ""
-        value, end = raw[1:-1] if raw[:1] in ("'", '"') else raw, token.start + match.end()
-        attributes.setdefault(name, Attribute(value, end - len(raw), end))
-    return Element(token.name, token.start, token.end, attributes, liquid)
+    for written, value, begin in attributes(token.text, 1 + len(token.name)):
+        name = _ANY_MASKED.sub("", written).lower()
+        liquid = liquid or len(name) < len(written)
+        raw = value[1:-1] if value[:1] in ("'", '"') else value
+        found.setdefault(name, Attribute(raw, token.start + begin, token.start + begin + len(value)))
+    return Element(token.name, token.start, token.end, found, liquid)
+
+
+def unescaped(raw: str) -> str:
+    """An attribute's value with its entities resolved, as browsers do it: the copy in ?a=1&copy=2 is no ©."""
+    return html.unescape(_NO_ENTITY.sub(_keep_ampersand, raw))
 
 
 def _keep_ampersand(match: re.Match[str]) -> str:
@@ -190,11 +212,20 @@ def apply(source: str, edits: Iterable[Edit]) -> str:
     return "".join(pieces) + source[position:]
 
 
+def origin(edits: Iterable[tuple[int, int, int]], position: int) -> int:
+    """Where a position of the edited text comes from. In: (start, end, length of the new text), in order."""
+    moved = 0  # how much further right the edited text stands
+    for start, end, length in edits:
+        if position < start + moved:
+            break
+        if position < start + moved + length:
+            return start
+        moved += length - (end - start)
+    return position - moved
+
+
 # --- what mail programs drop or distrust ---------------------------------------------------------------------------
 
-_URL_ATTRIBUTES = ("href", "src", "action", "formaction", "xlink:href", "background", "data", "poster")
-_SCRIPT_URL = re.compile(r"(javascript|vbscript|data:text/html)", re.IGNORECASE)
-_IGNORED_IN_URLS = re.compile(r"[\x00-\x20]+")
 _DROPPED = {
     "iframe": _("an <iframe> shows nothing in mail programs"),
     "object": _("an <object> shows nothing in mail programs"),
@@ -207,25 +238,20 @@ _DROPPED = {
 
 
 def unsafe_markup(draft: Draft, page: Page) -> Iterator[Problem]:
-    """What mail programs drop or distrust. Errors: scripts, which also get the whole message taken for an attack."""
+    """What mail programs drop or distrust, but for addresses (schemes.py). Errors: scripts, which also get the whole
+    message taken for an attack."""
 
     def problem(position: int, code: str, message: str, severity: Severity = "warning") -> Problem:
         return Problem(draft.where, draft.line(position), message, severity, code)
 
+    silent = {ord(draft.masked[span.start]): None for span in draft.spans if span.name in ("comment", "#")}
     for element in page.elements:
-        if element.name == "script":
+        name = element.name.translate(silent)
+        if name == "script":
             yield problem(element.start, "script", _("mail programs drop scripts; remove this one"), "error")
-        elif element.name in _DROPPED and (element.name != "link" or "stylesheet" in element.value("rel").lower()):
-            yield problem(element.start, "dropped-element", _DROPPED[element.name])
-        for name, attribute in element.attributes.items():
-            if name.startswith("on"):
-                yield problem(
-                    attribute.start, "event-handler", _("mail programs drop the event handler %(name)s", name=name)
-                )
-            elif name in _URL_ATTRIBUTES and _SCRIPT_URL.match(_IGNORED_IN_URLS.sub("", attribute.value)):
-                yield problem(
-                    attribute.start,
-                    "script",
-                    _("mail programs drop a script in %(name)s; remove it", name=name),
-                    "error",
-                )
+        elif name in _DROPPED and (name != "link" or "stylesheet" in element.value("rel").lower()):
+            yield problem(element.start, "dropped-element", _DROPPED[name])
+        for attribute_name, attribute in element.attributes.items():
+            if attribute_name.startswith("on"):
+                words = _("mail programs drop the event handler %(name)s", name=attribute_name)
+                yield problem(attribute.start, "event-handler", words)

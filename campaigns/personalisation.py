@@ -8,23 +8,46 @@ sake of people who write "if there is a first name": a field that is empty count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from liquid import BoundTemplate, Node, RenderContext, Token
 from liquid.builtin.expressions import BooleanExpression, FilteredExpression, Path
-from liquid.builtin.expressions.logical import EqExpression, LogicalAndExpression, LogicalOrExpression, NeExpression
+from liquid.builtin.expressions.logical import (
+    ContainsExpression,
+    EqExpression,
+    GeExpression,
+    GtExpression,
+    LeExpression,
+    LogicalAndExpression,
+    LogicalOrExpression,
+    LtExpression,
+    NeExpression,
+)
 from liquid.builtin.expressions.primitive import Empty, IntegerLiteral, Nil, RangeLiteral, StringLiteral
 from liquid.builtin.tags.case_tag import MultiExpressionBlockNode
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
-from .liquid import FILTERS, MAX_LOOPS, suggestion
+from .filters import FILTERS
+from .liquid_source import MAX_PROBLEMS, suggestion
 from .problems import Problem, line_of
 from .said import said as _
+from .work import Meter
 
+MAX_RANGE = 1_000  # numbers in one range
 OPTOUT, MIRROR = "unsubscribe_url", "mirror_url"
 BUILTINS = {OPTOUT: OPTOUT, "optout_url": OPTOUT, MIRROR: MIRROR}
 _PREFIXES = ("profile", "attributes")
+_COMPARISONS = (
+    EqExpression,
+    NeExpression,
+    LtExpression,
+    LeExpression,
+    GtExpression,
+    GeExpression,
+    ContainsExpression,
+)
 
 
 class Filled(Expression):
@@ -46,16 +69,44 @@ class Filled(Expression):
         return [self.path]
 
 
+class LookedAt(Expression):
+    """A field or variable that is compared: its length is charged for."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.token)
+        self.path = path
+
+    def evaluate(self, context: RenderContext) -> object:
+        """The value. Raises TooMuchWork."""
+        value = self.path.evaluate(context)
+        context.meter.look_at(value)  # type: ignore[attr-defined]
+        return value
+
+    def children(self) -> list[Expression]:
+        """The path, for whoever walks the tree."""
+        return [self.path]
+
+
 class _SampleContext(RenderContext):
     """Every field is "1": text that is a number too, so that a filter fails for its arguments only."""
+
+    def __init__(self, template: BoundTemplate) -> None:
+        super().__init__(template)
+        self.meter = Meter()
 
     def get(self, path: list[object], *, token: Token | None, default: object = None) -> object:
         return "1"
 
 
+class _Enough(Exception):
+    """So many problems were found that more would help nobody."""
+
+
 class _Binder:
-    def __init__(self, template: BoundTemplate, where: str, names: frozenset[str]) -> None:
-        self.template, self.where, self.names = template, where, names
+    def __init__(self, template: BoundTemplate, where: str, names: frozenset[str], also: Collection[str]) -> None:
+        self.template, self.where, self.names, self.known_filters = template, where, names, FILTERS.union(also)
         self.context = RenderContext(template)
         self.samples = _SampleContext(template)
         self.used: set[str] = set()
@@ -81,6 +132,8 @@ class _Binder:
     def problem(self, token: Token, message: str) -> None:
         line = line_of(token.source, token.start_index) if token.start_index >= 0 else 0
         self.problems.append(Problem(self.where, line, message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Enough
 
     def assignable(self, name: str, token: Token) -> None:
         """A variable may not take a field's name: `profile.name` and `name` would then differ."""
@@ -93,7 +146,9 @@ class _Binder:
         for expression in node.expressions():
             self.expression(expression, variables)
         if isinstance(node, MultiExpressionBlockNode):
-            node.expression.expressions = [_nothing(choice) for choice in node.expression.expressions]
+            choices = node.expression.expressions
+            node.expression.left = _looked_at(node.expression.left)
+            node.expression.expressions = [_looked_at(_nothing(choice)) for choice in choices]
         own = list(node.block_scope())
         for name in own:
             if name != "forloop":
@@ -154,9 +209,9 @@ class _Binder:
         start, stop = literal.start, literal.stop
         if not (isinstance(start, IntegerLiteral) and isinstance(stop, IntegerLiteral)):
             self.problem(literal.token, _("a range needs two whole numbers, like (1..5)"))
-        elif stop.value - start.value >= MAX_LOOPS:
+        elif stop.value - start.value >= MAX_RANGE:
             self.problem(
-                literal.token, _("%(range)s is a range of more than %(n)s numbers", range=str(literal), n=MAX_LOOPS)
+                literal.token, _("%(range)s is a range of more than %(n)s numbers", range=str(literal), n=MAX_RANGE)
             )
 
     def filters(self, expression: FilteredExpression, *, tried: bool) -> None:
@@ -166,7 +221,7 @@ class _Binder:
             self.problem(left.token, _("the time of sending is not known to a message; write the date"))
         value = left.evaluate(self.samples) if tried else None
         for step in filters:
-            if step.name not in FILTERS:
+            if step.name not in self.known_filters:
                 self.problem(
                     step.token,
                     _(
@@ -204,21 +259,33 @@ def _condition(expression: Expression) -> Expression:
     if isinstance(expression, (LogicalAndExpression, LogicalOrExpression)):
         expression.left = _condition(expression.left)
         expression.right = _condition(expression.right)
-    elif isinstance(expression, (EqExpression, NeExpression)):
-        expression.left = _nothing(expression.left)
-        expression.right = _nothing(expression.right)
+    else:
+        if isinstance(expression, (EqExpression, NeExpression)):
+            expression.left = _nothing(expression.left)
+            expression.right = _nothing(expression.right)
+        if isinstance(expression, _COMPARISONS):
+            expression.left = _looked_at(expression.left)
+            expression.right = _looked_at(expression.right)
     return expression
+
+
+def _looked_at(expression: Expression) -> Expression:
+    return LookedAt(expression) if isinstance(expression, Path) else expression
 
 
 def _nothing(expression: Expression) -> Expression:
     return Empty(expression.token) if isinstance(expression, Nil) else expression
 
 
-def bind(template: BoundTemplate, where: str, names: frozenset[str]) -> tuple[frozenset[str], list[Problem]]:
-    """Resolve every name in the template, in place. Out: the fields used, and what is wrong.
+def bind(
+    template: BoundTemplate, where: str, names: frozenset[str], also: Collection[str] = ()
+) -> tuple[frozenset[str], list[Problem]]:
+    """Resolve every name in the template, in place. Out: the fields used, and what is wrong (MAX_PROBLEMS at most).
 
-    Once bound, the template is rendered with a flat mapping {field: text}, whatever the fields' names contain.
+    In: `also` filters that staff cannot name. Once bound, the template is rendered with a flat mapping {field: text},
+    whatever the fields' names contain.
     """
-    binder = _Binder(template, where, names)
-    binder.run()
+    binder = _Binder(template, where, names, also)
+    with suppress(_Enough):
+        binder.run()
     return frozenset(binder.used), binder.problems

@@ -21,6 +21,7 @@ from . import audiences, date_formula
 from .admin_scope import starts_with
 from .conditions import PERSONAL_FIELDS
 from .content import Compiled, compile_content
+from .content_checks import trial_problems
 from .models import Audience, Message, Profile
 from .problems import ContentError, Problem, RenderError
 from .profile_texts import texts_of
@@ -116,7 +117,8 @@ def problems(message: Message) -> list[Problem]:
     if not (message.subject or message.html or message.text):
         return []
     try:
-        return list(compiled(message).problems)
+        found = compiled(message)
+        return [*found.problems, *trial_problems(found)]
     except ContentError as error:
         return error.problems
 

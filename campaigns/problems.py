@@ -46,11 +46,18 @@ class ContentError(ValueError):
 
 
 class RenderError(ValueError):
-    """The content cannot be filled for this recipient (an endless loop, a filter that rejects the value …)."""
+    """The content cannot be filled for this recipient (too much work, a filter that rejects the value …)."""
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}")
-        self.where = where
+        self.where, self.message = where, message
+
+
+class PutOff(RenderError):
+    """Filling took so long on this machine that it was given up. The message is in order: try again later."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where, _("filling it took too long on this server; it is tried again later"))
 
 
 def line_of(source: str, position: int) -> int:

@@ -3,13 +3,13 @@
 Covers outputs of fields through any filters, and if, elsif, else, unless, case on fields. Filters, comparisons and
 escaping are python-liquid's own functions, so that both ways give the same text (property test). Whatever else a
 template has (variables, loops) makes `compile_segments` return None, and python-liquid renders it per recipient.
+Both charge the recipient's meter (work.py) for the same things, so that both refuse the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol
 
 from liquid import BoundTemplate, Environment, Node, RenderContext, Token, escape
@@ -27,7 +27,10 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 from liquid.stringify import to_liquid_string
 
-from .personalisation import Filled
+from .filters import Metered
+from .personalisation import Filled, LookedAt
+from .weights import Repeated
+from .work import LOOKED_AT, SHORT, Meter
 
 Fields = Mapping[str, str]
 SlotKind = Literal["link", "optout", "mirror", "pixel"]
@@ -77,17 +80,20 @@ class Field:
     key: str
     escaped: bool
 
-    def text(self, fields: Fields) -> str:
-        """What stands here for these fields."""
+    def text(self, fields: Fields, meter: Meter) -> str:
+        """What stands here for these fields. Raises TooMuchWork."""
         value = field_text(fields, self.key)
-        return str(escape(value)) if self.escaped else value
+        value = str(escape(value)) if self.escaped else value
+        if len(value) > SHORT:
+            meter.write(len(value))
+        return value
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """Fields through filters; `text` gives what stands here, escaped as needed. May raise what filters raise."""
 
-    text: Callable[[Fields], str]
+    text: Callable[[Fields, Meter], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class Slot:
 class Choice:
     """Alternatives. `pick` gives the numbers of the arms that stand here, in order (a `case` may choose several)."""
 
-    pick: Callable[[Fields], list[int]]
+    pick: Callable[[Fields, Meter], list[int]]
     arms: tuple[tuple[Segment, ...], ...]
 
 
@@ -116,12 +122,12 @@ class _NotSimple(Exception):
 class _FieldContext(RenderContext):
     """The little of a render context that conditions on fields ask for, made in a fraction of the time."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "meter")
 
-    def __init__(self, env: Environment, fields: Fields) -> None:
+    def __init__(self, env: Environment, fields: Fields, meter: Meter) -> None:
         self.env = env
         self.autoescape = env.autoescape
-        self.fields = fields
+        self.fields, self.meter = fields, meter
 
     def get(self, path: list[object], *, token: Token | None, default: object = None) -> object:
         return field_text(self.fields, str(path[0]))
@@ -151,8 +157,9 @@ class _Compiler:
         raise _NotSimple
 
     def arm(self, block: BlockNode) -> tuple[Segment, ...]:
-        # python-liquid leaves out blocks that hold nothing but white space
-        return () if block.blank else self.block(block.nodes)
+        """python-liquid leaves out the white space of blocks that hold nothing else, but does the work in them."""
+        segments = self.block(block.nodes)
+        return tuple(segment for segment in segments if isinstance(segment, Choice)) if block.blank else segments
 
     def output(self, expression: FilteredExpression) -> Segment:
         left, filters = expression.left, expression.filters or []
@@ -163,27 +170,31 @@ class _Compiler:
         steps = [self.step(step) for step in filters]
         escaped = self.env.autoescape
 
-        def text(fields: Fields) -> str:
+        def text(fields: Fields, meter: Meter) -> str:
             value = start(fields)
             for step in steps:
-                value = step(value, fields)
-            return one_newline(to_liquid_string(value, escaped))
+                value = step(value, fields, meter)
+            text = to_liquid_string(value, escaped)
+            if len(text) > SHORT:
+                meter.write(len(text))
+            return one_newline(text)
 
         return Value(text)
 
-    def step(self, step: Filter) -> Callable[[object, Fields], object]:
-        function = self.env.filters[step.name]
-        if getattr(function, "with_environment", False):
-            function = partial(function, environment=self.env)
+    def step(self, step: Filter) -> Callable[[object, Fields, Meter], object]:
+        metered = self.env.filters[step.name]
+        assert isinstance(metered, Metered)
+        run = metered.run
         named = {argument.name: self.operand(argument.value) for argument in step.args if hasattr(argument, "name")}
         places = [self.operand(argument.value) for argument in step.args if not hasattr(argument, "name")]
         if not named and all(isinstance(argument.value, LiquidLiteral) for argument in step.args):
             constants = [get({}) for get in places]  # the usual case: nothing to look up
             if step.name == "default" and len(constants) == 1:
-                return _default(function, constants[0])
-            return lambda value, fields: function(value, *constants)
-        return lambda value, fields: function(
-            value, *[get(fields) for get in places], **{name: get(fields) for name, get in named.items()}
+                return _default(metered.function, constants[0])
+            quick = metered.quick(constants)
+            return lambda value, fields, meter: quick(value, meter)
+        return lambda value, fields, meter: run(
+            meter, value, *[get(fields) for get in places], **{name: get(fields) for name, get in named.items()}
         )
 
     def operand(self, expression: Expression) -> Callable[[Fields], object]:
@@ -191,7 +202,7 @@ class _Compiler:
             key = self.field(expression)
             return lambda fields: field_text(fields, key)
         if isinstance(expression, LiquidLiteral):
-            value = expression.evaluate(_FieldContext(self.env, {}))
+            value = expression.evaluate(_FieldContext(self.env, {}, Meter()))
             return lambda fields: value
         raise _NotSimple
 
@@ -201,18 +212,30 @@ class _Compiler:
             raise _NotSimple
         return key
 
-    def test(self, expression: Expression) -> Callable[[Fields], object]:
+    def test(self, expression: Expression) -> Callable[[Fields, Meter], object]:
         """A condition, evaluated by python-liquid's own expression; the two commonest without it."""
         self.only_fields(expression)
         inner = expression.expression if isinstance(expression, BooleanExpression) else expression
         if isinstance(inner, Filled):
             key = self.field(inner.path)
-            return lambda fields: field_text(fields, key)
-        if isinstance(inner, EqExpression) and isinstance(inner.left, Path) and isinstance(inner.right, StringLiteral):
-            key, wanted = self.field(inner.left), inner.right.value
-            return lambda fields: field_text(fields, key) == wanted
+            return lambda fields, meter: fields.get(key)
+        if (
+            isinstance(inner, EqExpression)
+            and isinstance(inner.left, LookedAt)
+            and isinstance(inner.right, StringLiteral)
+        ):
+            return self.equality(self.field(inner.left.path), inner.right.value)
         env = self.env
-        return lambda fields: expression.evaluate(_FieldContext(env, fields))
+        return lambda fields, meter: expression.evaluate(_FieldContext(env, fields, meter))
+
+    def equality(self, key: str, wanted: str) -> Callable[[Fields, Meter], object]:
+        def equals(fields: Fields, meter: Meter) -> bool:
+            value = field_text(fields, key)
+            if len(value) >= LOOKED_AT:
+                meter.look_at(value)
+            return value == wanted
+
+        return equals
 
     def only_fields(self, expression: Expression) -> None:
         if isinstance(expression, Path):
@@ -222,14 +245,14 @@ class _Compiler:
 
     def condition(self, node: IfNode | UnlessNode) -> Choice:
         first = self.test(node.condition)
-        tests = [(lambda fields: not first(fields)) if isinstance(node, UnlessNode) else first]
+        tests = [(lambda fields, meter: not first(fields, meter)) if isinstance(node, UnlessNode) else first]
         tests += [self.test(alternative.expression) for alternative in node.alternatives]
         blocks = [node.consequence, *(alternative.block for alternative in node.alternatives)]
         otherwise = [len(blocks)] if node.default else []
 
-        def pick(fields: Fields) -> list[int]:
+        def pick(fields: Fields, meter: Meter) -> list[int]:
             for number, test in enumerate(tests):
-                if test(fields):
+                if test(fields, meter):
                     return [number]
             return otherwise
 
@@ -239,21 +262,29 @@ class _Compiler:
     def case(self, node: CaseNode) -> Choice:
         """Every matching `when` stands here, as often as it matches; `else` where none before it did."""
         self.only_fields(node.expression)
-        whens: list[Callable[[Fields], object] | None] = []
+        whens: list[tuple[Callable[[Fields, Meter], object], int] | None] = []  # with the weight of the arm
         arms = []
         for block in node.blocks:
-            whens.append(self.test(block.expression) if isinstance(block, MultiExpressionBlockNode) else None)
-            arms.append(self.arm(block.block if isinstance(block, MultiExpressionBlockNode) else block))
+            if isinstance(block, MultiExpressionBlockNode):
+                assert isinstance(block.block, Repeated)
+                whens.append((self.test(block.expression), block.block.weight))
+                arms.append(self.arm(block.block))
+            else:
+                whens.append(None)
+                arms.append(self.arm(block))
 
-        def pick(fields: Fields) -> list[int]:
+        def pick(fields: Fields, meter: Meter) -> list[int]:
             chosen: list[int] = []
             matched = False
             for number, when in enumerate(whens):
                 if when is None:
                     chosen += [] if matched else [number]
                     continue
-                matches = when(fields)
+                test, weight = when
+                matches = test(fields, meter)
                 count = matches.count(True) if isinstance(matches, list) else 0
+                if count:
+                    meter.charge(count * weight)
                 matched = matched or count > 0
                 chosen += [number] * count
             return chosen
@@ -261,9 +292,9 @@ class _Compiler:
         return Choice(pick, tuple(arms))
 
 
-def _default(function: Callable[..., object], other: object) -> Callable[[object, Fields], object]:
+def _default(function: Callable[..., object], other: object) -> Callable[[object, Fields, Meter], object]:
     """The commonest filter by far, without the calls around it: an empty text gives way to the other."""
-    return lambda value, fields: (value or other) if isinstance(value, str) else function(value, other)
+    return lambda value, fields, meter: (value or other) if isinstance(value, str) else function(value, other)
 
 
 def compile_segments(template: BoundTemplate, slots: Mapping[str, Slot]) -> tuple[Segment, ...] | None:
@@ -278,12 +309,15 @@ def compile_segments(template: BoundTemplate, slots: Mapping[str, Slot]) -> tupl
         return None
 
 
-def fill(segments: tuple[Segment, ...], fields: Fields, slot: Callable[[Slot], str]) -> str:
-    """The text of segments for one recipient; `slot` gives the text of an address where it stands."""
-    return "".join(_texts(segments, fields, slot))
+def fill(segments: tuple[Segment, ...], fields: Fields, slot: Callable[[Slot], str], meter: Meter) -> str:
+    """The text of segments for one recipient; `slot` gives the text of an address where it stands.
+
+    Raises TooMuchWork, OutOfTime, and whatever a filter raises.
+    """
+    return "".join(_texts(segments, fields, slot, meter))
 
 
-def _texts(segments: tuple[Segment, ...], fields: Fields, slot: Callable[[Slot], str]) -> list[str]:
+def _texts(segments: tuple[Segment, ...], fields: Fields, slot: Callable[[Slot], str], meter: Meter) -> list[str]:
     texts: list[str] = []
     for segment in segments:
         if isinstance(segment, Constant):
@@ -291,8 +325,8 @@ def _texts(segments: tuple[Segment, ...], fields: Fields, slot: Callable[[Slot],
         elif isinstance(segment, Slot):
             texts.append(slot(segment))
         elif isinstance(segment, Choice):
-            for number in segment.pick(fields):
-                texts += _texts(segment.arms[number], fields, slot)
+            for number in segment.pick(fields, meter):
+                texts += _texts(segment.arms[number], fields, slot, meter)
         else:
-            texts.append(segment.text(fields))
+            texts.append(segment.text(fields, meter))
     return texts

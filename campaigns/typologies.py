@@ -47,6 +47,7 @@ CONTROL_RULES: dict[str, Control] = {
     "target-empty": Control(gettext_lazy("Somebody is left to deliver to"), "warning"),
     "content-empty": Control(gettext_lazy("There is content"), "error", True),
     "syntax": Control(gettext_lazy("Personalisation is written correctly"), "error", True),
+    "work": Control(gettext_lazy("No copy takes more work than one message may"), "error", True),
     "subject-missing": Control(gettext_lazy("There is a subject"), "error", True),
     "size": Control(gettext_lazy("The content is not too large"), "error", True),
     "size-clipped": Control(gettext_lazy("The content is so small that no mailbox cuts it"), "warning"),

@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from campaigns import conditions, date_formula, typologies, waves
-from campaigns.content import check_content
+from campaigns.content_checks import check_content
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule
 from campaigns.problems import Problem, Severity
 from campaigns.recurrence import TWO_TIMES

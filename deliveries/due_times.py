@@ -5,7 +5,7 @@ Computed while the people are in a temporary table (exclusions.py), so that late
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -38,8 +38,12 @@ class Unreadable(ValueError):
         super().__init__("; ".join(map(str, problems)))
 
 
-def spread_of(schedule: Schedule | None, fields: Sequence[str]) -> Spread | None:
-    """How the schedule spreads its recipients; None if all are due at once. In: `fields` that a formula may quote."""
+def spread_of(schedule: Schedule | None, fields: Sequence[str], going_on: Callable[[], None]) -> Spread | None:
+    """How the schedule spreads its recipients; None if all are due at once.
+
+    In: `fields` that a formula may quote; what is called after every few thousand people, since a million formulas take
+    minutes, and who is silent for one is taken for dead.
+    """
     if schedule is None or schedule.contact_date is None or not schedule.is_spread:
         return None
     if schedule.mode == Schedule.Mode.RECIPIENT_ZONE:
@@ -47,7 +51,7 @@ def spread_of(schedule: Schedule | None, fields: Sequence[str]) -> Spread | None
     formula = date_formula.compiled(schedule.formula, fields)
     if isinstance(formula, list):
         raise Unreadable(formula)
-    return ByFormula(schedule, formula)
+    return ByFormula(schedule, formula, going_on)
 
 
 class ByZone:
@@ -75,9 +79,10 @@ class ByZone:
 class ByFormula:
     """Each recipient's own date; the contact date where the formula gives none."""
 
-    def __init__(self, schedule: Schedule, formula: date_formula.Formula) -> None:
+    def __init__(self, schedule: Schedule, formula: date_formula.Formula, going_on: Callable[[], None]) -> None:
         assert schedule.contact_date is not None
         self.at, self.zone, self.formula = schedule.contact_date, schedule.zone, formula
+        self.going_on = going_on
         self.read = profile_texts.reader(formula.fields)
         columns = profile_texts.columns(formula.fields)
         self.columns = "".join(f", p.{connection.ops.quote_name(column)}" for column in columns)
@@ -89,6 +94,7 @@ class ByFormula:
         while some := self._some(table, last):
             self._write(table, [(row[0], self._due(row[1:])) for row in some])
             last = some[-1][0]
+            self.going_on()
 
     def _some(self, table: str, after: int) -> list[Any]:
         people = Profile._meta.db_table

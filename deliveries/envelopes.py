@@ -17,6 +17,7 @@ from campaigns.content import Compiled, compile_content
 from campaigns.links import Tracking
 from campaigns.models import Profile
 from campaigns.segments import Fields, SlotKind
+from campaigns.work import Meter
 
 from . import tokens, traps
 from .batches import Claimed
@@ -60,7 +61,7 @@ class Addresses:
 class RecipientUrls:
     """One recipient's addresses (campaigns.segments.Urls)."""
 
-    __slots__ = ("addresses", "compiled", "fields", "token")
+    __slots__ = ("addresses", "compiled", "fields", "meter", "token")
 
     def __init__(self, addresses: Addresses, compiled: Compiled, fields: Fields, token: str) -> None:
         self.addresses, self.compiled, self.fields, self.token = addresses, compiled, fields, token
@@ -86,7 +87,9 @@ class RecipientUrls:
     def link(self, index: int) -> str:
         """The tracked address of link `index`, or its destination."""
         if self.addresses.click is None:
-            return self.compiled.destination(index, self.fields)
+            if not hasattr(self, "meter"):
+                self.meter = Meter()  # one for all links
+            return self.compiled.destination(index, self.fields, self.meter)
         return self._at(self.addresses("link", index))
 
 

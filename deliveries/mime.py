@@ -24,9 +24,9 @@ from urllib.parse import quote
 from liquid import escape
 
 from campaigns import domains
-from campaigns.content import PIXEL_IMAGE, Compiled, Part, one_line, reason
-from campaigns.problems import RenderError
+from campaigns.content import PIXEL_IMAGE, Compiled, Part, one_line
 from campaigns.segments import Choice, Constant, Field, Fields, Segment, Slot, SlotKind, Urls, Value
+from campaigns.work import Meter
 
 _SOFT = b"=\r\n"
 
@@ -170,7 +170,7 @@ class Around(Protocol):
         """Of this slot; None where the address does not consist of these three."""
 
 
-_Make = Callable[[Fields, Signed], bytes]
+_Make = Callable[[Fields, Signed, Meter], bytes]
 
 
 class _Program:
@@ -196,10 +196,10 @@ class _Program:
             constant, behind = "", after
         self.pieces.append(behind + piece(constant))
 
-    def fill(self, fields: Fields, urls: Signed) -> list[bytes]:
+    def fill(self, fields: Fields, urls: Signed, meter: Meter) -> list[bytes]:
         pieces = self.pieces.copy()
         for place, make in self.makers:
-            pieces[place] = make(fields, urls)
+            pieces[place] = make(fields, urls, meter)
         if self.tokens:
             token = urls.token.encode()
             for place in self.tokens:
@@ -227,8 +227,8 @@ class _Program:
             return self.slot(segment)
         text, plain = segment.text, _PLAIN_TEXT.fullmatch  # escaped already
 
-        def make(fields: Fields, urls: Signed) -> bytes:
-            value = text(fields)
+        def make(fields: Fields, urls: Signed, meter: Meter) -> bytes:
+            value = text(fields, meter)
             return value.encode() + _SOFT if plain(value) else short_piece(value)
 
         return make
@@ -236,9 +236,9 @@ class _Program:
     def field(self, field: Field) -> _Make:
         key, plain = field.key, self.plain.fullmatch
 
-        def make(fields: Fields, urls: Signed) -> bytes:
+        def make(fields: Fields, urls: Signed, meter: Meter) -> bytes:
             value = fields.get(key) or ""
-            return value.encode() + _SOFT if plain(value) else short_piece(field.text(fields))
+            return value.encode() + _SOFT if plain(value) else short_piece(field.text(fields, meter))
 
         return make
 
@@ -250,36 +250,36 @@ class _Program:
             return url.encode() + _SOFT if plain(url) else short_piece(str(escape(url)) if is_html else url)
 
         if slot.kind == "link":
-            return lambda fields, urls: address(urls.link(slot.index))
+            return lambda fields, urls, meter: address(urls.link(slot.index))
         if slot.kind == "pixel":
-            return lambda fields, urls: before + address(urls.pixel_url) + after if urls.pixel_url else b""
+            return lambda fields, urls, meter: before + address(urls.pixel_url) + after if urls.pixel_url else b""
         if slot.kind == "optout":
-            return lambda fields, urls: address(urls.optout_url)
-        return lambda fields, urls: address(urls.mirror_url)
+            return lambda fields, urls, meter: address(urls.optout_url)
+        return lambda fields, urls, meter: address(urls.mirror_url)
 
     def choice(self, choice: Choice) -> _Make:
         arms = [_Program(self.part, arm, self.around) for arm in choice.arms]
 
-        def make(fields: Fields, urls: Signed) -> bytes:
+        def make(fields: Fields, urls: Signed, meter: Meter) -> bytes:
             pieces: list[bytes] = []
-            for number in choice.pick(fields):
-                pieces += arms[number].fill(fields, urls)
+            for number in choice.pick(fields, meter):
+                pieces += arms[number].fill(fields, urls, meter)
             return b"".join(pieces)
 
         return make
 
 
-def _body(part: Part, around: Around | None) -> Callable[[Fields, Signed], list[bytes]]:
+def _body(part: Part, around: Around | None) -> Callable[[Fields, Signed, Meter], list[bytes]]:
     """How to make a part's lines. Raises RenderError when it is called, as Part.render does."""
-    if part.segments is None:
-        return lambda fields, urls: [piece(part.render(fields, urls))]
+    if part.segments is None or part.is_open:
+        return lambda fields, urls, meter: [piece(part.render(fields, urls, meter))]
     program = _Program(part, [*part.segments, Constant(part.tail)], around)
 
-    def make(fields: Fields, urls: Signed) -> list[bytes]:
+    def make(fields: Fields, urls: Signed, meter: Meter) -> list[bytes]:
         try:
-            return program.fill(fields, urls)
+            return program.fill(fields, urls, meter)
         except Exception as error:  # as in Part.render
-            raise RenderError(part.where, reason(error)) from error
+            raise part.failure(error) from error
 
     return make
 
@@ -292,11 +292,12 @@ _HTML = f"Content-Type: text/html; charset=utf-8\r\n{_ENCODING}"
 
 
 class Template:
-    """A message compiled for a delivery; make it with compile_mime."""
+    """A message compiled for a delivery; make it with compile_mime. Fills one message at a time."""
 
     def __init__(self, compiled: Compiled, constant_headers: str, boundary: str, around: Around | None) -> None:
         self.needs_liquid = compiled.needs_liquid
-        self.fields = compiled.fields
+        self.fields, self._weight = compiled.fields, compiled.weight
+        self._meter = Meter(compiled.weight)
         self._subject = compiled.subject
         self._text, self._html = _body(compiled.text, around), _body(compiled.html, around)
         self._headers = constant_headers
@@ -322,18 +323,22 @@ class Template:
         In: {field: text}, at least those of `self.fields` (missing ones are empty); Message-ID without the angles;
         the recipient as `ascii_address` writes him; his addresses (an empty optout_url leaves the List-Unsubscribe
         headers out); seconds since 1970; an address for List-Unsubscribe by mail; `text_only` for profiles that want
-        no HTML. Raises RenderError: this recipient cannot be served, others can. ValueError: a bad Message-ID.
+        no HTML. Raises RenderError: this recipient cannot be served, others can; PutOff: not now. ValueError: a bad
+        Message-ID.
         """
         if not _MESSAGE_ID.fullmatch(message_id):
             raise ValueError(f"{message_id!r} is no Message-ID")
-        subject = one_line(self._subject.render(fields, urls))
+        meter = self._meter
+        if meter.spent != self._weight:  # most messages charge nothing but what they weigh
+            meter = self._meter = Meter(self._weight)
+        subject = one_line(self._subject.render(fields, urls, meter))
         head = (
             f"Date: {_date(date)}\r\nMessage-ID: <{message_id}>\r\nTo: {mailbox(to_name, to_address)}\r\n"
             f"Subject: {words(subject, 67)}\r\n{_unsubscribe(urls.optout_url, optout_mailto)}{self._headers}"
         )
         if text_only:
-            return b"".join([(head + _TEXT).encode("ascii"), *self._text(fields, urls)])
-        text, html = self._text(fields, urls), self._html(fields, urls)
+            return b"".join([(head + _TEXT).encode("ascii"), *self._text(fields, urls, meter)])
+        text, html = self._text(fields, urls, meter), self._html(fields, urls, meter)
         return b"".join([(head + self._start).encode("ascii"), *text, self._middle, *html, self._end])
 
 

@@ -260,7 +260,8 @@ class Preparation:
 
     def people(self) -> Target:
         """Nobody yet."""
-        self.due_times = due_times.spread_of(getattr(self.message, "schedule", None), self.facts.content["fields"])
+        schedule = getattr(self.message, "schedule", None)
+        self.due_times = due_times.spread_of(schedule, self.facts.content["fields"], self.going_on)
         return Target(self.due_times)
 
     def spread(self, target: Target) -> None:

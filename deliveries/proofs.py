@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from campaigns import access, audiences, units
 from campaigns.content import compile_content
+from campaigns.content_checks import stopping
 from campaigns.models import Profile
 from campaigns.problems import ContentError
 from campaigns.said import said
@@ -149,7 +150,9 @@ def _content(delivery: Delivery, *, real: bool) -> dict[str, Any]:
     now = delivery.content if real else proof_mailing.of_now(delivery.message, audiences.attribute_names())
     content = proof_mailing.marked(now)
     try:
-        compile_content(content["subject"], content["html"], content["text"], fields=content["fields"])
+        compiled = compile_content(content["subject"], content["html"], content["text"], fields=content["fields"])
+        if errors := stopping(compiled):
+            raise ContentError(errors)
     except ContentError as error:
         raise Refused("content", _("The message cannot be sent as it is: %(error)s", error=error)) from error
     return content

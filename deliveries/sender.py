@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
+from campaigns.problems import PutOff
+
 from . import batches, breaker, feedback, ledger, progress, pulse, qualifying, retries, verdicts, wires
 from .batches import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
 from .clerk import Clerk
@@ -28,6 +30,7 @@ from .pacing import HOLD
 from .qualification import REASONS, qualify
 from .routing_models import Routing
 from .smtp import Envelope, Outcome, Reply
+from .smtp_protocol import NotNow
 from .states import FailureType, LogMove, Reason
 from .wires import Wire
 
@@ -166,7 +169,10 @@ class Sender:
         return None
 
     def _body(self, key: int) -> bytes:
-        return self._open[key].write()
+        try:
+            return self._open[key].write()
+        except PutOff as error:
+            raise NotNow(str(error)) from error
 
     def _may_send(self) -> bool:
         self._ending |= not self.lease.may_send or self.journal_error is not None
@@ -247,7 +253,11 @@ class Sender:
             self._note(Change(row.log_id, LogMove.DOUBT, row.attempts, reply=words))
 
     def _refused(self, row: Claimed, reply: Reply) -> None:
-        if reply.stage == "build":
+        if reply.stage == "build" and reply.outcome is Outcome.TEMPORARY:  # our doing: the domain is not slowed down
+            due_at = timezone.now() + retries.pause_before(row.attempts + 1, self._policy)
+            later = Change(row.log_id, LogMove.DEFER, row.attempts, FailureType.NONE, Reason.NOT_BUILT, reply.text)
+            self._note(later._replace(due_at=due_at))
+        elif reply.stage == "build":
             self._note(_failed(row, Reason.NOT_BUILT, reply.text, FailureType.NONE))
         elif reply.outcome is Outcome.TEMPORARY:
             self._note(self._deferred(row, reply))

@@ -23,6 +23,7 @@ from .smtp_protocol import (
     Endpoint,
     Envelope,
     Features,
+    NotNow,
     Outcome,
     Reply,
     body_refusal,
@@ -58,8 +59,9 @@ class Transport:
     """Keeps up to `connections` connections to `endpoint`, between runs too; close() takes leave of the server.
 
     `body(key)` gives the message for the wire: CRLF lines, dot-stuffed, without the final dot. What it raises becomes
-    that key's permanent reply, stage "build". `may_send()` is asked right before `on_intent(key)`, and that is called
-    before the body's first byte may leave; `on_accept(key)` at its 2xx. These four may be replaced between runs.
+    that key's permanent reply, stage "build"; NotNow a temporary one. `may_send()` is asked right before
+    `on_intent(key)`, and that is called before the body's first byte may leave; `on_accept(key)` at its 2xx. These four
+    may be replaced between runs.
     With `rehearsal` each transaction ends after RCPT: nothing is delivered, no intent or acceptance is noted, and a
     recipient that the server would take is ACCEPTED at stage "rcpt".
     """
@@ -243,6 +245,8 @@ class Transport:
             transaction = self._build(envelope, features)
             if transaction is not None:
                 return transaction
+            if monotonic() - self.now > BEAT:  # each may have taken long to be found wanting
+                break
         return None
 
     def _ask(self) -> Envelope | None:
@@ -257,7 +261,8 @@ class Transport:
                 body = self.body(envelope.key)
             except Exception as error:  # one recipient's message must not stop the others
                 text = printable((str(error) or type(error).__name__).encode("utf-8", "replace"))
-                refusal = Reply(envelope.key, Outcome.PERMANENT, 0, "", text, "build")
+                outcome = Outcome.TEMPORARY if isinstance(error, NotNow) else Outcome.PERMANENT
+                refusal = Reply(envelope.key, outcome, 0, "", text, "build")
             else:
                 eightbit = not body.isascii()
                 refusal = body_refusal(envelope.key, body, eightbit, features)

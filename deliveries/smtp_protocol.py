@@ -61,6 +61,10 @@ class Reply(NamedTuple):
     stage: str
 
 
+class NotNow(Exception):
+    """body() raises it: the message is in order, and cannot be made at the moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The server and how to reach it.

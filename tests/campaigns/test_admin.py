@@ -11,6 +11,8 @@ from campaigns.admin_scope import BoundedPaginator
 from campaigns.models import Audience, Campaign, Message, Profile, Recurrence, Schedule
 from campaigns.preview import problems
 
+from .heavy_templates import ATTACK, within
+
 pytestmark = pytest.mark.django_db
 
 
@@ -251,6 +253,28 @@ def test_a_preview_that_cannot_be_made_says_why(client, message, starter):
     Message.objects.filter(pk=message.pk).update(html="{{ nobody }}")
     client.force_login(starter)
     assert "no field is called" in client.get(url("message_preview", message.pk)).content.decode()
+
+
+def test_a_preview_at_the_budgets_edge_costs_little_and_says_what_to_do(client, message, starter):
+    """Eight at once kept a log-in page waiting for 109 s: each may take a few seconds of a slow machine at most."""
+    Message.objects.filter(pk=message.pk).update(html=ATTACK)
+    client.force_login(starter)
+    client.get(url("message_preview", message.pk))  # what is loaded once
+    for page in ("message_preview", "message_preview_page"):
+        with within(3):
+            answer = client.get(url(page, message.pk))
+        assert answer.status_code == 200
+    with within(3):
+        shown = client.get(url("message_preview", message.pk)).content.decode()
+    assert "it does more work than one message may" in shown and "the loop in line 1" in shown
+
+
+def test_the_form_of_a_message_that_takes_too_much_work_says_so_at_the_part(client, message, starter):
+    Message.objects.filter(pk=message.pk).update(html=ATTACK)
+    client.force_login(starter)
+    with within(5):
+        shown = client.get(url("message_change", message.pk)).content.decode()
+    assert "HTML: it does more work than one message may" in shown
 
 
 # --- Profiles and audiences -----------------------------------------------------------------------

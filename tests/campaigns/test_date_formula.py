@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import date_formula
-from campaigns.liquid import add_days, add_hours
+from campaigns.filters import add_days, add_hours
+
+from .heavy_templates import HEAVY, within
 
 PARIS = ZoneInfo("Europe/Paris")
 NINE = datetime(2026, 3, 20, 8, tzinfo=UTC)  # nine in Paris
@@ -79,3 +81,29 @@ def test_days_are_hours_and_back_again(at, number):
 @pytest.mark.parametrize("value, number", [("2026-01-01", "x"), ("x", 1), ("2026-01-01", 1e9), ("2026-01-01", "nan")])
 def test_what_cannot_be_shifted_is_empty(value, number):
     assert add_days(value, number) == "" == add_hours(value, number)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        HEAVY["loops in loops"],
+        HEAVY["the attack"].replace("980", "999"),
+        "{% for i in (1..900) %}{{ renewal }}{% endfor %}",
+        "{{ renewal | append: code | upcase }}" * 300,
+    ],
+)
+def test_a_formula_that_takes_much_work_is_refused_where_it_is_written(source):
+    with within(2), pytest.raises(ValidationError, match="more work than a date may"):
+        date_formula.clean(source, FIELDS)
+
+
+def test_a_person_whose_fields_make_a_formula_dear_gets_no_date_and_quickly():
+    loop = "{% assign parts = code | split: '' %}" + "{% for a in parts %}" * 2 + "{% endfor %}" * 2 + "{{ renewal }}"
+    assert due(loop, renewal="2026-04-01", code="ab") == "04-01 07:00"
+    with within(2):
+        assert [due(loop, renewal="2026-04-01", code="x" * 50_000) for _ in range(10)] == [None] * 10
+
+
+def test_a_long_text_is_no_date_and_found_so_at_once():
+    with within(1):
+        assert date_formula.read_date("2026-04-01" + " " * 100_000 + "x", NINE, PARIS) is None

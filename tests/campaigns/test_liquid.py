@@ -107,8 +107,7 @@ def test_the_sandbox_refuses(template: str) -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for i in (1..40) %}{% for j in (1..40) %}{% endfor %}{% endfor %}",
-        "{% for i in (1..600) %}{% endfor %}{% for i in (1..600) %}{% endfor %}",
+        "{% for i in (1..999) %}{% for j in (1..999) %}{% endfor %}{% endfor %}",
         "{% assign x = 'ab' %}{% for i in (1..99) %}{% assign x = x | append: x %}{% endfor %}",
         "{% assign x = 9 %}{% for i in (1..99) %}{% assign x = x | times: x %}{% endfor %}{{ x }}",
         "{{ first_name | replace: '', first_name }}", "{{ first_name | split: '' | join: first_name }}",

@@ -9,6 +9,7 @@ from campaigns.models import Audience, Schedule
 from deliveries import commands, control_rules, validity
 from deliveries.control_rules import RULES, Facts, Phase
 from deliveries.snapshots import snapshot
+from tests.campaigns.heavy_templates import ATTACK
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +39,7 @@ def test_a_correct_message_passes(delivery):
     ("subject", "", "subject-missing", "error"),
     ("html", "<p>{{ first_name </p>", "syntax", "error"),
     ("html", "<p>{{ attributes.plam }}</p>", "syntax", "error"),
+    ("html", ATTACK, "work", "error"),
     ("text", "No way out", "optout-missing", "warning"),
 ])  # fmt: skip
 def test_a_fault_of_the_message_is_found(delivery, field, value, code, severity):

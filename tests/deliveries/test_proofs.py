@@ -6,11 +6,12 @@ from email import message_from_bytes, policy
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from campaigns.models import Profile, ProofDomain, TestProfile
+from campaigns.models import Message, Profile, ProofDomain, TestProfile
 from deliveries import breaker, commands, preparing, proof_links, proof_verdicts, proofs, sending, wires
 from deliveries.models import Delivery, Proof, ProofRecipient, Routing, SendingLog, Verdict
 from deliveries.proofs import Substitution
-from deliveries.states import LogStatus, State
+from deliveries.states import LogStatus, Reason, State
+from tests.campaigns.heavy_templates import ATTACK, within
 
 pytestmark = pytest.mark.django_db
 really_sent = pytest.mark.django_db(transaction=True)  # over the wire, and told after the commit
@@ -155,6 +156,29 @@ def test_a_broken_message_sends_no_proof(delivery, preparer, seed):
     delivery.message.save()
     refused("content", proofs.send_proof, delivery, preparer, readers=[seed.pk])
     refused("nobody", proofs.send_proof, delivery, preparer)
+
+
+def test_a_proof_that_takes_too_much_work_is_refused_at_once_with_words(delivery, preparer, seed):
+    Message.objects.filter(pk=delivery.message_id).update(html=ATTACK)
+    delivery.message.refresh_from_db()
+    with within(5):
+        words = refused("content", proofs.send_proof, delivery, preparer, readers=[seed.pk])
+    assert "it does more work than one message may" in words
+    assert not Proof.objects.exists()
+
+
+@really_sent
+def test_a_proof_too_dear_for_its_reader_fails_at_once_and_is_not_leased_again(delivery, preparer, seed, post):
+    loop = "{% assign parts = first_name | split: '~' %}" + "{% for a in parts %}" * 4 + "x" + "{% endfor %}" * 4
+    Message.objects.filter(pk=delivery.message_id).update(html=f"<p>{loop}</p>")
+    delivery.message.refresh_from_db()
+    TestProfile.objects.update(first_name="x~" * 100)
+    proof = proofs.send_proof(delivery, preparer, readers=[seed.pk])
+    with within(5):
+        assert post(proof) == [] == post(proof)
+    log = SendingLog.objects.get()
+    assert (log.status, log.reason, log.claims, log.due_at) == (LogStatus.FAILED, Reason.NOT_BUILT, 0, None)
+    assert Delivery.everything.get(proof=proof).state == State.FINISHED
 
 
 def test_sending_a_proof_takes_the_role(delivery, make_user, seed):

@@ -6,17 +6,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from campaigns import consent
+from campaigns import consent, work
 from campaigns.models import Profile
 from deliveries import batches, envelopes, sending, tasks, wires
 from deliveries import sender as sender_room
 from deliveries.journal import Journal, JournalFailed
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.states import LogStatus, Reason, State
+from tests.campaigns.heavy_templates import within
 from tests.sink import tally
 from tests.sink.server import Sink
 
-from .sending_rows import figures, sending_delivery, true_figures
+from .sending_rows import CONTENT, figures, sending_delivery, true_figures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -197,6 +198,41 @@ def test_a_recipient_whose_message_cannot_be_built_fails_alone(server, message, 
     failed = SendingLog.objects.get(status=LogStatus.FAILED)
     assert (failed.reason, failed.reply, failed.attempts) == (Reason.NOT_BUILT, "no such name", 0)
     assert figures(delivery) == {"total": 3, "sent": 2, "relayed": 2, "failed": 1}
+
+
+DEAR = "{% assign parts = first_name | split: '' %}" + "{% for a in parts %}" * 4 + "x" + "{% endfor %}" * 4
+
+
+def test_a_recipient_whose_copy_takes_too_much_work_fails_alone_at_once_and_with_words(server, message, routing):
+    server()
+    delivery = sending_delivery(message, routing, content=CONTENT | {"html": f"<p>{DEAR}</p>"})
+    Profile.objects.filter(email="user1@example.net").update(first_name="x" * 100)
+    with within(5):
+        send(delivery)
+    failed = SendingLog.objects.get(status=LogStatus.FAILED)
+    assert (failed.address, failed.reason, failed.attempts) == ("user1@example.net", Reason.NOT_BUILT, 0)
+    assert failed.reply.startswith("HTML: it does more work than one message may (more than 300,000 units); shorten")
+    assert figures(delivery) == {"total": 3, "sent": 2, "relayed": 2, "failed": 1}
+    assert delivery.state == State.FINISHED
+
+
+def test_a_machine_that_is_far_too_slow_puts_the_row_off_and_counts_the_attempt(server, message, routing, monkeypatch):
+    server()
+    delivery = sending_delivery(message, routing, content=CONTENT | {"html": f"<p>{DEAR}</p>"})
+    Profile.objects.filter(email="user1@example.net").update(first_name="x" * 15)
+    ticks = iter(range(1, 1_000_000))
+    monkeypatch.setattr(work, "thread_time", lambda: next(ticks) * 2 * work.NET)
+    send(delivery)
+    row = SendingLog.objects.get(address="user1@example.net")
+    assert (row.status, row.attempts, row.claims, row.reason) == (LogStatus.PENDING, 1, 0, Reason.NOT_BUILT)
+    assert row.due_at > timezone.now() + timedelta(minutes=30)
+    assert "tried again later" in row.reply
+    assert figures(delivery) == {"total": 3, "sent": 2, "relayed": 2, "pending": 1, "retrying": 1}
+    monkeypatch.undo()
+    SendingLog.objects.filter(pk=row.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    delivery.batches.update(next_due_at=timezone.now() - timedelta(seconds=1))
+    send(delivery)
+    assert figures(delivery) == {"total": 3, "sent": 3, "relayed": 3}
 
 
 def test_a_recipient_on_whom_the_worker_died_five_times_is_given_up(server, message, routing):
