@@ -100,7 +100,7 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
     pending = second_factor.pending(user)
     context = {
         **admin.site.each_context(request), "title": _("Second factor"), "factor": factor, "codes": codes,
-        "secret": pending and _grouped(totp.in_base32(second_factor.secret(pending))),
+        "secret": pending and _grouped(totp.in_base32(second_factor.secret(pending) or b"")),
         "address": pending and second_factor.app_address(pending),
         "picture": pending and second_factor.picture(pending),
     }  # fmt: skip

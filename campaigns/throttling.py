@@ -27,7 +27,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from . import audit
+from . import audit, keys
 from .login_models import LoginTries
 
 logger = logging.getLogger("campaigns.login")
@@ -108,7 +108,7 @@ def known_browser(request: HttpRequest, name: str) -> str:
     except BadSignature:
         return ""
     number, _, whose = (told or "").partition(":")
-    return number if whose == _digest("whose", name.casefold()) else ""
+    return number if any(whose == _digest("whose", name.casefold(), key=key) for key in keys.all_keys()) else ""
 
 
 @receiver(user_logged_in, dispatch_uid="login-throttling")
@@ -150,5 +150,5 @@ def _place(address: str) -> str:
     return str(ipaddress.ip_network(f"{address}/64", strict=False))
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join((*parts, settings.SECRET_KEY)).encode("utf-8", "replace")).hexdigest()
+def _digest(*parts: str, key: str = "") -> str:
+    return hashlib.sha256("\0".join((*parts, key or settings.SECRET_KEY)).encode("utf-8", "replace")).hexdigest()

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns import keys
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
 from campaigns.said import kept
@@ -46,6 +47,8 @@ class Delivery(models.Model):
     progress = models.PositiveSmallIntegerField(default=0, editable=False)  # percent
     content = models.JSONField(default=dict, editable=False)
     fingerprint = models.JSONField(default=dict, editable=False)  # {part: digest}; fingerprint.py
+    # The key that signs its letters' tokens (envelopes.py). Empty: prepared before tokens had purposes (old_tokens.py).
+    token_key = models.CharField(max_length=12, default=keys.present_name, db_default="", blank=True, editable=False)
     targeted = models.PositiveIntegerField(_("targeted"), default=0, editable=False)
     excluded = models.PositiveIntegerField(_("excluded"), default=0, editable=False)
     to_deliver = models.PositiveIntegerField(_("to deliver"), default=0, editable=False)

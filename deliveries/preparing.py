@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 
-from campaigns import audiences
+from campaigns import audiences, keys
 from campaigns.models import Audience, Message, Schedule
 from campaigns.problems import Problem
 from campaigns.said import Said
@@ -112,7 +112,7 @@ def _take(delivery_id: int) -> Preparation | None:
         routing = delivery.routing or Routing.objects.filter(is_default=True, enabled=True).first()
         also = {
             "fingerprint": sealing.current_seal(message), "content": snapshot(message, names), "routing": routing,
-            "preparation_at": timezone.now(), "progress": 0,
+            "preparation_at": timezone.now(), "progress": 0, "token_key": keys.present_name(),
         }  # fmt: skip
         if delivery.parent_id is None:  # executions.py decides about its own
             schedule: Schedule | None = getattr(message, "schedule", None)
