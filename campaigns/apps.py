@@ -10,7 +10,7 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        from . import audit_signals, languages, unit_models  # noqa: F401 - languages hears of log-ins
+        from . import audit_signals, languages, log_outs, unit_models  # noqa: F401 - two hear of log-ins and accounts
 
         post_migrate.connect(unit_models.plant, sender=self, dispatch_uid="plant-units")
         audit_signals.listen()

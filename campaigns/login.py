@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -80,6 +81,7 @@ class PasswordOnce(BasicAuthentication):
         if second_factor.of(user) and not second_factor.accepts(user, request.headers.get(CODE_HEADER, "")):
             words = f"Send a code of your second factor in the header {CODE_HEADER}."
             raise AuthenticationFailed(words, "second_factor")
+        throttling.was_right(request)
         return user, None
 
 
@@ -119,6 +121,7 @@ def _act(request: HttpRequest, act: str, code: str, has: bool) -> list[str] | No
     right = has and act != "set-up" and second_factor.accepts(user, code)
     if right and act == "remove":
         second_factor.remove(user, user)
+        update_session_auth_hash(request, user)  # all sessions ended; who acts goes on in a new one
         messages.success(request, _("You have no second factor any more."))
     elif right:
         codes = second_factor.renew_codes(user)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import Schedule
 
-from campaigns import api_limits, audit_chain, throttling
+from campaigns import api_limits, api_tokens, audit_chain, throttling
 
 from . import imap, mailroom, outbox, quarantine
 
@@ -27,6 +27,7 @@ def clean_up() -> None:
     audit_chain.clean_up()
     throttling.clean_up()
     api_limits.clean_up()
+    api_tokens.clean_up()
     outbox.clean_up()
     logger.info("%s addresses freed, %s valid entries and %s mails deleted", freed, deleted, mails)
 
