@@ -196,6 +196,8 @@ Q_CLUSTER = {
     **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
 }
 
+TASK_ROOMS = ("campaigns.tasks", "deliveries.tasks", "reporting.tasks")  # whose functions the cluster runs
+
 # --- Sending --------------------------------------------------------------------------------------
 BATCH_SIZE = _number("BATCH_SIZE", 5000, 1, 100_000)  # recipients in a batch, the unit that a worker leases
 CLAIM_WINDOW = _number("CLAIM_WINDOW", 250, 1, 500)  # rows claimed in one transaction, the next when half are left

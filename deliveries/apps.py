@@ -10,7 +10,7 @@ class DeliveriesConfig(AppConfig):
     verbose_name = _("Deliveries")
 
     def ready(self) -> None:
-        from . import audited, checks, partitions, storage, upkeep  # noqa: F401 - checks registers the system checks
+        from . import audited, checks, partitions, storage, task_list, upkeep  # noqa: F401 - two register themselves
 
         audited.watch_setup()
         post_migrate.connect(upkeep.ensure_schedules, sender=self)
