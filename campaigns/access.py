@@ -121,6 +121,19 @@ def may_administer_all(user: AnyUser) -> bool:
     return may_administer(user) and units.at_root(user)
 
 
+def is_program(user: Any) -> bool:
+    """True for a program that acts by a token (api_tokens.py), False for a person who showed a password."""
+    return hasattr(user, "token_allows")
+
+
+def require_person(user: Any) -> None:
+    """Raise PermissionDenied for a token: what outlives it is not its to give or to take."""
+    if is_program(user):
+        raise PermissionDenied(
+            _("A token cannot do this. Log in to the back office, or send your user name and password (HTTP Basic).")
+        )
+
+
 def readable_campaigns(user: Any, *permissions: str) -> QuerySet[Campaign]:
     """The campaigns on which `user` holds any of `permissions` (default: those that let one read).
 

@@ -56,6 +56,6 @@ def _end(request: HttpRequest, uid: str) -> HttpResponse:
     token = next((t for t in api_tokens.visible(user) if str(t.uid) == uid), None)
     if token is None:
         raise Http404
-    token.delete()
+    api_tokens.end(user, token)
     messages.success(request, _("The token “%s” is good for nothing from now on.") % token)
     return redirect("api-tokens")

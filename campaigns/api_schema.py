@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from drf_spectacular.authentication import BasicScheme
 from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
@@ -37,6 +38,12 @@ class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     """Our tokens are sent like knox's."""
 
     target_class = "campaigns.api_tokens.TokenAuthentication"
+
+
+class PasswordScheme(BasicScheme):  # type: ignore[no-untyped-call]
+    """User name and password, where a token will not do."""
+
+    target_class = "campaigns.login.PasswordOnce"
 
 
 class Schema(AutoSchema):

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +16,7 @@ from . import api_tokens
 from .api_common import Conflict, InUtc, KeyPagination
 from .api_models import ApiToken
 from .api_problems import ProblemSerializer
+from .login import PasswordOnce
 
 
 class TokenPages(KeyPagination):
@@ -57,12 +59,14 @@ class GivenTokenSerializer(TokenSerializer):
 
 
 class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApiToken]):
-    """One's own tokens; for who administers, everybody's."""
+    """One's own tokens; for who administers, everybody's. Making them, and ending others than itself, is nothing that a
+    token may do: that takes a session, or user name and password."""
 
     queryset = ApiToken.objects.none()
     serializer_class = TokenSerializer
     pagination_class = TokenPages
     ordering_fields = ("created",)
+    authentication_classes = [api_tokens.TokenAuthentication, PasswordOnce, SessionAuthentication]
     permission_classes = [IsAuthenticated]
     lookup_field = "uid"
 
@@ -72,8 +76,8 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     @extend_schema(request=NewTokenSerializer, responses={201: GivenTokenSerializer, 409: ProblemSerializer})
     def create(self, request: Request) -> Response:
-        """Make a token. A token can only make one with rights that it has itself. No Idempotency-Key: a secret is not
-        kept to be shown again."""
+        """Make a token, with a session or user name and password. No Idempotency-Key: a secret is not kept to be shown
+        again."""
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
@@ -85,6 +89,6 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     @extend_schema(responses={204: OpenApiResponse(description="It is good for nothing from now on.")})
     def destroy(self, request: Request, uid: str) -> Response:
-        """End a token at once."""
-        self.get_object().delete()
+        """End a token at once; with a token: itself alone."""
+        api_tokens.end(request.user, self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)

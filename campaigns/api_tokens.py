@@ -1,7 +1,10 @@
 """Tokens of programs: one may carry fewer rights than its owner, ends by itself, and is shown once.
 
 A right names a role (domain.md §3.3). Every token reads what its owner may read; the others are asked each time of the
-owner *and* of the token, so a role that he loses is lost to his tokens at once.
+owner *and* of the token, so a role that is lost is lost to the tokens at once.
+
+Making tokens and ending others takes the person, with password or session: a token that fell into wrong hands can make
+nothing that outlives it, and end nothing but itself. All of a person's tokens end with the password (log_outs.py).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import QuerySet, TextChoices
 from django.utils import timezone
@@ -25,7 +29,8 @@ from .said import said
 
 DAYS, MOST_DAYS = 90, 366
 MOST_TOKENS = 100  # of one person
-_MORE = gettext_noop("This token may not give what it does not have: %(rights)s.")
+MOST_LOG_INS = 20  # of these made by POST /api/token/, which has no label; then the oldest ends
+LOG_IN = timedelta(hours=10)
 _TOO_MANY = gettext_noop("There are %(number)s tokens already; end some.")
 
 
@@ -67,10 +72,11 @@ def allows(rights: Iterable[str], permission: str) -> bool:
     return needed == Right.READ or needed in held or (needed == Right.PREPARE and Right.START in held)
 
 
-def narrow(user: Any, rights: Iterable[str]) -> Any:
+def narrow(user: Any, rights: Iterable[str], token: ApiToken | None = None) -> Any:
     """Make this user object answer no where the token does not reach; access.py asks it like any other."""
     held, ask = frozenset(rights) | {Right.READ}, user.has_perm
     user.token_rights, user.token_allows = held, functools.partial(allows, held)
+    user.token = token
     user.has_perm = lambda permission, obj=None: allows(held, permission) and ask(permission, obj)
     return user
 
@@ -87,7 +93,11 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]  # knox has
         user, token = super().validate_user(auth_token)
         if units.unit_of(user) is None:  # nobody without a unit gets in (domain.md §3.4)
             raise AuthenticationFailed("The token's owner has no organisational unit.")
-        return narrow(user, token.rights), token
+        return narrow(user, token.rights, token), token
+
+    def _cleanup_token(self, auth_token: ApiToken) -> bool:
+        """Whether it has ended. Knox would read all tokens of its owner, at each request; clean_up() deletes them."""
+        return auth_token.expiry is not None and auth_token.expiry < timezone.now()
 
 
 class NotGiven(ValueError):
@@ -95,19 +105,49 @@ class NotGiven(ValueError):
 
 
 def give(by: Any, label: str, rights: Iterable[str], days: int = DAYS) -> tuple[ApiToken, str]:
-    """Make a token for `by`. Out: it and its secret, which nobody can show again. Raises NotGiven."""
-    wanted, own = set(rights) | {Right.READ}, getattr(by, "token_rights", ALL)
-    if wanted - own:
-        missing = ", ".join(sorted(wanted - own))
-        raise NotGiven(said(_MORE, rights=missing))
+    """Make a token for `by`. Out: it and its secret, which nobody can show again. Raises PermissionDenied for a token
+    that would make another, NotGiven."""
+    access.require_person(by)
+    wanted = set(rights) | {Right.READ}
     with transaction.atomic():
-        if tokens_of(by).count() >= MOST_TOKENS:
+        _one_at_a_time(by)
+        if tokens_of(by).exclude(label="").count() >= MOST_TOKENS:
             raise NotGiven(said(_TOO_MANY, number=MOST_TOKENS))
-        rights = [right for right in Right.values if right in wanted]
-        made: tuple[ApiToken, str] = ApiToken.objects.create(
-            user=by, expiry=timedelta(days=days), label=label, rights=rights
-        )
-        return made
+        return _made(by, label, wanted, timedelta(days=days))
+
+
+def log_in(by: Any) -> tuple[ApiToken, str]:
+    """A token with all rights of `by` for ten hours; of more than MOST_LOG_INS of them the oldest end. Raises
+    PermissionDenied for a token."""
+    access.require_person(by)
+    with transaction.atomic():
+        _one_at_a_time(by)
+        for old in tokens_of(by).filter(label="")[MOST_LOG_INS - 1 :]:
+            old.delete()
+        return _made(by, "", ALL, LOG_IN)
+
+
+def end(by: Any, token: ApiToken) -> None:
+    """Make a token good for nothing, at once. Raises PermissionDenied for a token that would end another."""
+    if not (access.is_program(by) and by.token is not None and by.token.pk == token.pk):
+        access.require_person(by)
+    token.delete()
+
+
+def _one_at_a_time(owner: Any) -> None:
+    """Hold the owner's row to the end of the transaction: many requests at once make no more than one after another."""
+    get_user_model()._default_manager.select_for_update().only("pk").get(pk=owner.pk)
+
+
+def _made(owner: Any, label: str, rights: Iterable[str], lasts: timedelta) -> tuple[ApiToken, str]:
+    ordered = [right for right in Right.values if right in rights]
+    made: tuple[ApiToken, str] = ApiToken.objects.create(user=owner, expiry=lasts, label=label, rights=ordered)
+    return made
+
+
+def clean_up() -> None:
+    """Once a day: tokens that have ended."""
+    ApiToken.objects.filter(expiry__lt=timezone.now()).delete()
 
 
 def tokens_of(user: Any) -> QuerySet[ApiToken]:

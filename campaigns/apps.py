@@ -10,7 +10,8 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        from . import account_names, audit_signals, languages, unit_models  # noqa: F401 - languages hears of log-ins
+        # languages and log_outs hear of log-ins and accounts
+        from . import account_names, audit_signals, languages, log_outs, unit_models  # noqa: F401
 
         post_migrate.connect(unit_models.plant, sender=self, dispatch_uid="plant-units")
         audit_signals.listen()

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -80,6 +81,7 @@ class PasswordOnce(BasicAuthentication):
         if second_factor.of(user) and not second_factor.accepts(user, request.headers.get(CODE_HEADER, "")):
             words = f"Send a code of your second factor in the header {CODE_HEADER}."
             raise AuthenticationFailed(words, "second_factor")
+        throttling.was_right(request)
         return user, None
 
 
@@ -100,7 +102,7 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
     pending = second_factor.pending(user)
     context = {
         **admin.site.each_context(request), "title": _("Second factor"), "factor": factor, "codes": codes,
-        "secret": pending and _grouped(totp.in_base32(second_factor.secret(pending))),
+        "secret": pending and _grouped(totp.in_base32(second_factor.secret(pending) or b"")),
         "address": pending and second_factor.app_address(pending),
         "picture": pending and second_factor.picture(pending),
     }  # fmt: skip
@@ -119,6 +121,7 @@ def _act(request: HttpRequest, act: str, code: str, has: bool) -> list[str] | No
     right = has and act != "set-up" and second_factor.accepts(user, code)
     if right and act == "remove":
         second_factor.remove(user, user)
+        update_session_auth_hash(request, user)  # all sessions ended; who acts goes on in a new one
         messages.success(request, _("You have no second factor any more."))
     elif right:
         codes = second_factor.renew_codes(user)

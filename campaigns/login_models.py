@@ -7,6 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from . import keys
+
 
 class LoginTries(models.Model):
     """Failed tries that have something in common: a name and an address, a name, an address, or a known browser."""
@@ -21,10 +23,14 @@ class LoginTries(models.Model):
 
 
 class SecondFactor(models.Model):
-    """A person's authenticator app (TOTP). Its secret is derived from the salt and SECRET_KEY, and is not kept."""
+    """A person's authenticator app (TOTP). Its secret is derived from the salt and the key in use when it was set up,
+    and is not kept; under a later key it is kept enciphered (second_factor.py)."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="second_factor")
     salt = models.CharField(max_length=43)
+    # The name of the key with which the secret is derived, or enciphered if it is kept; '': noted none yet, the oldest.
+    key = models.CharField(max_length=keys.NAME_LENGTH, default=keys.present_name, db_default="", blank=True)
+    enciphered = models.CharField(max_length=40, default="", db_default="", blank=True)  # the secret, in hexadecimal
     confirmed_at = models.DateTimeField(_("in use since"), null=True)
     last_step = models.BigIntegerField(default=0)  # of the last code that was taken: none is taken twice
     recovery = models.JSONField(default=list)  # digests of the recovery codes that are left

@@ -1,12 +1,16 @@
 """A second factor for whoever wants one, or must have one to start deliveries (TOTP_TO_START): an authenticator app.
 
 A code serves once. Ten recovery codes serve once each, for a lost phone; only their digests are kept.
+
+The app's secret is derived from a salt and SECRET_KEY. Once that key stands among SECRET_KEY_FALLBACKS, the first code
+that is right lets the secret be kept, enciphered with the key that signs now: then the old key may go.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from typing import Any
@@ -19,8 +23,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from . import audit, totp
+from . import audit, keys, totp
 from .login_models import SecondFactor
+
+logger = logging.getLogger("campaigns.second_factor")
 
 CODES = 10
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
@@ -42,26 +48,50 @@ def require_to_start(user: Any) -> None:
         raise PermissionDenied(_("Starting deliveries needs a second factor here. The link to set yours up is above."))
 
 
-def secret(factor: SecondFactor) -> bytes:
-    """Its 20 bytes. A database alone does not give them away."""
-    key = hashlib.sha256(b"totp:" + settings.SECRET_KEY.encode()).digest()
-    return hmac.new(key, factor.salt.encode(), "sha256").digest()[:20]
+def secret(factor: SecondFactor) -> bytes | None:
+    """Its 20 bytes. A database alone does not give them away. None: its key is listed no more."""
+    key = keys.named(factor.key)
+    if key is None:
+        return None
+    if factor.enciphered:
+        return _xor(bytes.fromhex(factor.enciphered), _pad(factor, key))
+    derived = hashlib.sha256(b"totp:" + key.encode()).digest()
+    return hmac.new(derived, factor.salt.encode(), "sha256").digest()[:20]
+
+
+def _pad(factor: SecondFactor, key: str) -> bytes:
+    """A one-time pad: each key gives each salt its own, which never covers another secret."""
+    return hmac.digest(keys.derived(key, b"totp-kept"), factor.salt.encode(), "sha256")[:20]
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+def _keep_under_the_present_key(factor: SecondFactor, known: bytes) -> None:
+    if factor.key != keys.present_name():
+        factor.enciphered = _xor(known, _pad(factor, settings.SECRET_KEY)).hex()
+        factor.key = keys.present_name()
 
 
 def pending(user: Any) -> SecondFactor | None:
-    """The factor that the user has begun to set up."""
-    return SecondFactor.objects.filter(user_id=user.pk, confirmed_at=None).first()
+    """The factor that the user has begun to set up, and can go on with."""
+    factor = SecondFactor.objects.filter(user_id=user.pk, confirmed_at=None).first()
+    return factor if factor is not None and secret(factor) is not None else None
 
 
 def begin(user: Any) -> SecondFactor:
-    """Begin to set one up; the same until it is confirmed."""
+    """Begin to set one up; the same until it is confirmed, or its key is no more."""
     factor, _made = SecondFactor.objects.get_or_create(user=user, defaults={"salt": secrets.token_urlsafe(32)})
+    if secret(factor) is None and factor.confirmed_at is None:
+        factor.salt, factor.key, factor.enciphered = secrets.token_urlsafe(32), keys.present_name(), ""
+        factor.save(update_fields=["salt", "key", "enciphered"])
     return factor
 
 
 def app_address(factor: SecondFactor) -> str:
     """What an app opens or reads."""
-    return totp.address(secret(factor), _("Deliveries back office"), factor.user.get_username())
+    return totp.address(secret(factor) or b"", _("Deliveries back office"), factor.user.get_username())
 
 
 def picture(factor: SecondFactor) -> SafeString:
@@ -109,11 +139,18 @@ def accepts(user: Any, code: str) -> bool:
 
 
 def _is_code(factor: SecondFactor, code: str) -> bool:
-    step = totp.step_of(secret(factor), code.replace(" ", ""), time.time(), factor.last_step)
+    known = secret(factor)
+    if known is None:
+        logger.error(
+            "the second factor of user #%s needs a key that is no longer in SECRET_KEY_FALLBACKS", factor.user_id
+        )
+        return False
+    step = totp.step_of(known, code.replace(" ", ""), time.time(), factor.last_step)
     if step is None:
         return False
     factor.last_step = step
-    factor.save(update_fields=["last_step"])
+    _keep_under_the_present_key(factor, known)
+    factor.save(update_fields=["last_step", "key", "enciphered"])
     return True
 
 

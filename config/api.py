@@ -9,12 +9,13 @@ from knox.views import LoginView, LogoutView
 from rest_framework import serializers
 from rest_framework.routers import DefaultRouter
 
+from campaigns import api_tokens
 from campaigns.api import AudienceViewSet, BrandViewSet, CampaignViewSet, MessageViewSet, ProfileViewSet
 from campaigns.api_problems import NothingHere
 from campaigns.api_proof_domains import ProofDomainViewSet
 from campaigns.api_rights import GroupViewSet, PersonViewSet, UnitViewSet, WhoMayStartView
 from campaigns.api_token_views import TokenViewSet
-from campaigns.api_tokens import Right, TokenAuthentication
+from campaigns.api_tokens import TokenAuthentication
 from campaigns.api_typologies import TypologyViewSet
 from campaigns.login import PasswordOnce
 from deliveries.api import DeliveryViewSet
@@ -30,16 +31,14 @@ from reporting.api_rows import FigureRowsView
     responses=inline_serializer("Login", {"expiry": serializers.DateTimeField(), "token": serializers.CharField()}),
 )
 class TokenView(LoginView):  # type: ignore[misc]  # knox has no types
-    """POST with a name and a password (HTTP Basic) gives a token that ends after ten hours; it is stored hashed."""
+    """POST with a name and a password (HTTP Basic) gives a token that ends after ten hours; it is stored hashed. Of
+    more than twenty such tokens of one person the oldest end."""
 
     authentication_classes = [PasswordOnce]
 
     def create_token(self) -> Any:
         """With all rights of its owner."""
-        token, secret = super().create_token()
-        token.rights = list(Right.values)
-        token.save(update_fields=["rights"])
-        return token, secret
+        return api_tokens.log_in(self.request.user)
 
 
 @extend_schema(request=None, responses={204: OpenApiResponse(description="It is good for nothing from now on.")})

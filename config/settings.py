@@ -76,6 +76,10 @@ SECRET_KEY = _secret_key()
 # database (qualify_bounce, simulator), and wsgi.py refuses to serve. They get one that dies with the process.
 SECRET_KEY_IS_MISSING = not SECRET_KEY
 SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(64)
+# Keys that sign no more but still prove (campaigns/keys.py), so that SECRET_KEY can be changed.
+SECRET_KEY_FALLBACKS = [key.strip() for key in env.list("SECRET_KEY_FALLBACKS", default=[])]
+if any(len(key) < 20 for key in SECRET_KEY_FALLBACKS):
+    raise ImproperlyConfigured("SECRET_KEY_FALLBACKS must list older keys of 20 or more characters, the newest first.")
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")  # base of links in mails
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -199,6 +203,8 @@ Q_CLUSTER = {
     **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
 }
 
+TASK_ROOMS = ("campaigns.tasks", "deliveries.tasks", "reporting.tasks")  # whose functions the cluster runs
+
 # --- Sending --------------------------------------------------------------------------------------
 BATCH_SIZE = _number("BATCH_SIZE", 5000, 1, 100_000)  # recipients in a batch, the unit that a worker leases
 CLAIM_WINDOW = _number("CLAIM_WINDOW", 250, 1, 500)  # rows claimed in one transaction, the next when half are left
@@ -251,7 +257,7 @@ METRICS_ALLOW = _networks("METRICS_ALLOW")  # or it comes from there
 AUDIT_KEYS = env.list("AUDIT_KEY", default=[])
 if any(len(key) < 20 for key in AUDIT_KEYS):
     raise ImproperlyConfigured("AUDIT_KEY must be 20 or more random characters; after a change: the new,the old.")
-AUDIT_KEYS = AUDIT_KEYS or [SECRET_KEY]
+AUDIT_KEYS = AUDIT_KEYS or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
 AUDIT_TRIGGERS = _switch("AUDIT_TRIGGERS", True)  # the database refuses changes, too; off where tests empty tables
 KEEP_AUDIT_DAYS = _number("KEEP_AUDIT_DAYS", 731, 183, 36_500)
 

@@ -12,7 +12,8 @@ class DeliveriesConfig(AppConfig):
     def ready(self) -> None:
         from campaigns.recurrence import Recurrence, went_off
 
-        from . import audited, checks, halting, partitions, storage, upkeep  # noqa: F401 - checks registers the system checks
+        # checks and task_list register themselves
+        from . import audited, checks, halting, partitions, storage, task_list, upkeep  # noqa: F401
 
         audited.watch_setup()
         went_off.connect(halting.on_change, dispatch_uid="series-went-off")

@@ -1,29 +1,36 @@
 """From a claimed row to an envelope and the bytes of its message; compiled once a delivery and process.
 
-Message-ID, return path and links carry the token of the sending log, so every attempt of one recipient has the same.
+Message-ID, return path and links carry tokens of the sending log, each its own (tokens.py). They are signed with the
+key that the delivery noted when it was prepared, so every attempt of one recipient has the same, whatever key is new.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
-from campaigns import profile_texts
+from campaigns import keys, profile_texts
 from campaigns.content import Compiled, compile_content
 from campaigns.links import Tracking
 from campaigns.models import Profile
 from campaigns.segments import Fields, SlotKind
 from campaigns.work import Meter
 
-from . import tokens, traps
+from . import old_tokens, tokens, traps
 from .batches import Claimed
 from .mime import ascii_address, ascii_domain, compile_mime
 from .models import Delivery
 from .smtp import DsnRequest, Envelope
+from .tokens import Tokens
+
+logger = logging.getLogger("deliveries.envelopes")
 
 KEPT = 4  # deliveries compiled at once in one process
 _ALWAYS = ("first_name", "last_name", "email_format")  # of the To header, and whether HTML is wanted
@@ -37,7 +44,7 @@ class Addresses:
     """
 
     def __init__(self) -> None:
-        self.sample = tokens.sign(0)
+        self.sample = tokens.sign(0).link
         self.click = self._around("tracking-click", _SAMPLE)
         self.open = self._around("tracking-open")
         self.mirror = self._around("tracking-mirror")
@@ -61,28 +68,25 @@ class Addresses:
 class RecipientUrls:
     """One recipient's addresses (campaigns.segments.Urls)."""
 
-    __slots__ = ("addresses", "compiled", "fields", "meter", "token")
+    __slots__ = ("addresses", "compiled", "fields", "meter", "tokens")
 
-    def __init__(self, addresses: Addresses, compiled: Compiled, fields: Fields, token: str) -> None:
-        self.addresses, self.compiled, self.fields, self.token = addresses, compiled, fields, token
-
-    def _at(self, around: tuple[str, str] | None) -> str:
-        return f"{around[0]}{self.token}{around[1]}" if around else ""
+    def __init__(self, addresses: Addresses, compiled: Compiled, fields: Fields, tokens: Tokens) -> None:
+        self.addresses, self.compiled, self.fields, self.tokens = addresses, compiled, fields, tokens
 
     @property
     def optout_url(self) -> str:
         """The opt-out page; '' without one."""
-        return self._at(self.addresses.optout)
+        return _address(self.addresses.optout, self.tokens.optout)
 
     @property
     def mirror_url(self) -> str:
         """The mirror page; '' without one."""
-        return self._at(self.addresses.mirror)
+        return _address(self.addresses.mirror, self.tokens.mirror)
 
     @property
     def pixel_url(self) -> str:
         """The image that tells of an opening; '' without one."""
-        return self._at(self.addresses.open)
+        return _address(self.addresses.open, self.tokens.pixel)
 
     def link(self, index: int) -> str:
         """The tracked address of link `index`, or its destination."""
@@ -90,7 +94,11 @@ class RecipientUrls:
             if not hasattr(self, "meter"):
                 self.meter = Meter()  # one for all links
             return self.compiled.destination(index, self.fields, self.meter)
-        return self._at(self.addresses("link", index))
+        return _address(self.addresses("link", index), self.tokens.link)
+
+
+def _address(around: tuple[str, str] | None, token: str) -> str:
+    return f"{around[0]}{token}{around[1]}" if around else ""
 
 
 class Mailing:
@@ -116,6 +124,7 @@ class Mailing:
         routing = delivery.routing
         self.domain = ascii_domain((routing.return_domain if routing else "") or sender.rpartition("@")[2])
         self.code = delivery.code
+        self.sign = _signer(delivery)
         self.mailto = content.get("unsubscribe_mailto", "")
         self.reports = delivery.feedback_service
         wanted = profile_texts.columns(self.template.fields)
@@ -127,33 +136,43 @@ class Mailing:
         """The letter to one recipient, not yet written. Raises BadAddress."""
         if row.opt_out is None and row.address in self.traps:  # of no profile
             row = row._replace(fields=self.traps[row.address])
-        return Letter(self, row, tokens.sign(row.log_id))
+        return Letter(self, row, self.sign(row.log_id))
+
+
+def _signer(delivery: Delivery) -> Callable[[int], Tokens]:
+    """How the delivery's tokens are made: with the key that it noted, or as they were before it noted one."""
+    key = keys.named(delivery.token_key)
+    if key is None:
+        words = "%s was prepared with a key that is not in SECRET_KEY_FALLBACKS; what it retries gets a new Message-ID"
+        logger.warning(words, delivery.code)
+        key = settings.SECRET_KEY
+    return tokens.signer(key) if delivery.token_key else partial(old_tokens.sign, key=key)
 
 
 class Letter:
     """One recipient's envelope, and his message once it is wanted."""
 
-    __slots__ = ("envelope", "mailing", "recipient", "row", "token")
+    __slots__ = ("envelope", "mailing", "recipient", "row", "tokens")
 
-    def __init__(self, mailing: Mailing, row: Claimed, token: str) -> None:
-        self.mailing, self.row, self.token = mailing, row, token
-        dsn = DsnRequest(token.encode()) if mailing.reports else None
+    def __init__(self, mailing: Mailing, row: Claimed, tokens: Tokens) -> None:
+        self.mailing, self.row, self.tokens = mailing, row, tokens
+        dsn = DsnRequest(tokens.return_path.encode()) if mailing.reports else None
         # The return path names the row (VERP): whatever comes back is told apart by it alone.
-        sender = f"b-{token}@{mailing.domain}".encode()
+        sender = f"b-{tokens.return_path}@{mailing.domain}".encode()
         self.recipient = ascii_address(row.address)
         self.envelope = Envelope(row.log_id, sender, self.recipient.encode(), dsn)
 
     def write(self) -> bytes:
         """The message, ready for the wire. Raises RenderError."""
-        mailing, row, token = self.mailing, self.row, self.token
+        mailing, row, tokens = self.mailing, self.row, self.tokens
         first, last, wanted = row.fields[:3]
         fields = mailing.read(row.fields[3:])
         return mailing.template.fill(
             fields,
-            message_id=f"{token}.{mailing.code}@{mailing.domain}",
+            message_id=f"{tokens.message_id}.{mailing.code}@{mailing.domain}",
             to_address=self.recipient,
             to_name=f"{first or ''} {last or ''}".strip(),
-            urls=RecipientUrls(mailing.addresses, mailing.compiled, fields, token),
+            urls=RecipientUrls(mailing.addresses, mailing.compiled, fields, tokens),
             date=int(time.time()),
             optout_mailto=mailing.mailto,
             text_only=wanted == Profile.EmailFormat.TEXT,

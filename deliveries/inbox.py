@@ -77,7 +77,7 @@ class Handler:
         """550 for an address that nobody can have been given by us."""
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 too many recipients"
-        if address.lower() not in self.configured and matching.log_in([address.rpartition("@")[0]]) is None:
+        if address.lower() not in self.configured and not matching.is_return_path(address.rpartition("@")[0]):
             return "550 5.1.1 no such address here"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from liquid import escape
@@ -154,11 +155,11 @@ def _header_url(url: str) -> str:
 
 
 class Signed(Urls, Protocol):
-    """A recipient's addresses, and the token that those differ by."""
+    """A recipient's addresses, and the tokens that those differ by."""
 
     @property
-    def token(self) -> str:
-        """Letters and digits, as many for each recipient."""
+    def tokens(self) -> Any:
+        """An attribute for each kind of slot: letters and digits, as many for each recipient."""
 
 
 class Around(Protocol):
@@ -181,7 +182,7 @@ class _Program:
         self.plain = _PLAIN_HTML if part.is_html else _PLAIN_TEXT
         self.pieces: list[bytes] = []
         self.makers: list[tuple[int, _Make]] = []
-        self.tokens: list[int] = []
+        places: dict[SlotKind, list[int]] = {}
         constant, behind = "", b""  # what comes next: `behind` the last token, and text not encoded yet
         for segment in segments:
             if isinstance(segment, Constant):
@@ -189,21 +190,24 @@ class _Program:
                 continue
             before, after = self.address(segment) or (b"", b"")
             self.pieces += [behind + piece(constant) + before, b""]
-            if after:
-                self.tokens.append(len(self.pieces) - 1)
+            if after and isinstance(segment, Slot):
+                places.setdefault(segment.kind, []).append(len(self.pieces) - 1)
             else:
                 self.makers.append((len(self.pieces) - 1, self.maker(segment)))
             constant, behind = "", after
         self.pieces.append(behind + piece(constant))
+        self.tokens = [(attrgetter(kind), found) for kind, found in places.items()]
 
     def fill(self, fields: Fields, urls: Signed, meter: Meter) -> list[bytes]:
         pieces = self.pieces.copy()
         for place, make in self.makers:
             pieces[place] = make(fields, urls, meter)
         if self.tokens:
-            token = urls.token.encode()
-            for place in self.tokens:
-                pieces[place] = token
+            tokens = urls.tokens
+            for of_kind, places in self.tokens:
+                token = of_kind(tokens).encode()
+                for place in places:
+                    pieces[place] = token
         return pieces
 
     def address(self, segment: Segment) -> tuple[bytes, bytes] | None:

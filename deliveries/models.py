@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns import keys
 from campaigns.account_names import name_field
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
@@ -50,6 +51,8 @@ class Delivery(models.Model):
     fingerprint = models.JSONField(default=dict, editable=False)  # {part: digest}; fingerprint.py
     # The form (sealing.py) in which whoever asked for the preparation saw it; empty: unknown.
     asked_for = models.JSONField(default=dict, editable=False)
+    # The key that signs its letters' tokens (envelopes.py). Empty: prepared before tokens had purposes (old_tokens.py).
+    token_key = models.CharField(max_length=12, default=keys.present_name, db_default="", blank=True, editable=False)
     targeted = models.PositiveIntegerField(_("targeted"), default=0, editable=False)
     excluded = models.PositiveIntegerField(_("excluded"), default=0, editable=False)
     to_deliver = models.PositiveIntegerField(_("to deliver"), default=0, editable=False)

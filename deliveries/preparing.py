@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F, Max, Min, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
-from campaigns import audiences
+from campaigns import audiences, keys
 from campaigns.models import Audience, Message
 from campaigns.problems import Problem
 from campaigns.said import Said
@@ -115,7 +115,8 @@ def _take(delivery_id: int) -> Preparation | None:
         agreed = unasked.terms(delivery, message, fingerprint)
         also = {
             "fingerprint": fingerprint, "content": snapshot(message, names), "routing": sealing.routing_of(delivery),
-            "preparation_at": timezone.now(), "progress": 0, **agreed.fields,
+            "preparation_at": timezone.now(), "progress": 0, "token_key": keys.present_name(),
+            **agreed.fields,
         }  # fmt: skip
         waiting = advance(here, Act.COUNT, **also)
         if not waiting and not advance(

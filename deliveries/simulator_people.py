@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TRACKED = re.compile(r"(https?://[^\s\"'<>]+?)(/t/([ocmu])/[a-z2-7]{24}(?:\.gif|/(\d+))?)(?=[\"'\s<>]|$)")
+_TRACKED = re.compile(r"(https?://[^\s\"'<>]+?)(/t/([ocmu])/[0-9a-z]{24,30}(?:\.gif|/(\d+))?)(?=[\"'\s<>]|$)")
 _KINDS = {"o": "open", "c": "click", "m": "mirror", "u": "look"}
 
 _FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:136.0) Gecko/20100101 Firefox/136.0"

@@ -22,6 +22,7 @@ from . import (
     sending,
     starting,
     sweeping,
+    upkeep,
 )
 from .own_session import own_session
 from .pulse import LOST_SECONDS, TICK
@@ -106,3 +107,13 @@ def tick(host: str, asked_at: float) -> None:
         async_task(TICK, host, asked_at, q_options={"group": "tick"})
     sweeping.sweep()
     pulse.swept()
+
+
+def clean_up() -> None:
+    """Once a day: what is long past."""
+    upkeep.clean_up()
+
+
+def fetch() -> None:
+    """Every few minutes: the mailbox for bounces, and mails that wait."""
+    upkeep.fetch()

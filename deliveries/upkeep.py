@@ -8,9 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import Schedule, Task
 
-from campaigns import api_limits, audit_chain, throttling
+from campaigns import api_limits, api_tokens, audit_chain, throttling
 
 from . import imap, mailroom, outbox, proof_limits, quarantine
 
@@ -27,8 +27,10 @@ def clean_up() -> None:
     audit_chain.clean_up()
     throttling.clean_up()
     api_limits.clean_up()
+    api_tokens.clean_up()
     outbox.clean_up()
     proof_limits.clean_up()
+    Task.objects.all().delete()  # results that were kept before cluster.py kept none
     logger.info("%s addresses freed, %s valid entries and %s mails deleted", freed, deleted, mails)
 
 
@@ -59,8 +61,9 @@ def ensure_schedules(**_: Any) -> None:
 
 
 def _ensure(name: str, function: str, **when: Any) -> None:
+    Schedule.objects.filter(func=f"deliveries.upkeep.{function}").update(func=f"deliveries.tasks.{function}")  # of old
     if not Schedule.objects.filter(name=name).exists():
-        Schedule.objects.create(name=name, func=f"deliveries.upkeep.{function}", repeats=-1, **when)
+        Schedule.objects.create(name=name, func=f"deliveries.tasks.{function}", repeats=-1, **when)
 
 
 def _next(at: time) -> datetime:

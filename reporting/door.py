@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import close_old_connections, connection
 
+from deliveries import old_tokens
+
 from . import tracking
 
 Environ = dict[str, Any]
@@ -41,7 +43,10 @@ class TrackingDoor:
     def _answer(self, path: str, address: str, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             if path.startswith(OPEN) and path.endswith(".gif"):
-                if tracking.opened(path[len(OPEN) : -4], tracking.visit(environ)):
+                token = path[len(OPEN) : -4]
+                if len(token) == old_tokens.LENGTH:
+                    _fresh_connection()
+                if tracking.opened(token, tracking.visit(environ)):
                     start_response("200 OK", _PIXEL)
                     return [tracking.GIF] if environ["REQUEST_METHOD"] == "GET" else []
             elif path.startswith(CLICK) and (url := _follow(path, environ)):
@@ -55,7 +60,11 @@ def _follow(path: str, environ: Environ) -> str:
     token, _, link = path[len(CLICK) :].partition("/")
     if not (link.isascii() and link.isdecimal() and len(link) < 10):
         return ""
-    # A file needs no health check, and opening it again costs more than the row. A transaction is a test's.
+    _fresh_connection()
+    return tracking.clicked(token, int(link), tracking.visit(environ))
+
+
+def _fresh_connection() -> None:
+    """A file needs no health check, and opening it again costs more than the row. A transaction is a test's."""
     if connection.vendor != "sqlite" and not connection.in_atomic_block:
         close_old_connections()
-    return tracking.clicked(token, int(link), tracking.visit(environ))

@@ -20,8 +20,9 @@ from campaigns.models import Profile
 from campaigns.problems import ContentError, RenderError
 from campaigns.profile_texts import texts_of
 from campaigns.test_profile_models import TestProfile
-from deliveries import log_places, tokens
+from deliveries import log_places, recognising
 from deliveries.models import Delivery, SendingLog
+from deliveries.tokens import Purpose
 
 KEPT = 64  # deliveries whose links a process remembers
 
@@ -103,15 +104,15 @@ def compile_frozen(content: dict[str, Any]) -> Compiled | None:
         return None
 
 
-def recipient(token: str) -> SendingLog | None:
-    """The sending log that a token names; None for a token that was not made here or whose row is gone."""
-    log_id = tokens.unsign(token)
+def recipient(token: str, purpose: Purpose) -> SendingLog | None:
+    """The sending log that a token names; None for a token that was not made here for this, or whose row is gone."""
+    log_id = recognising.log_named(token, purpose)
     return None if log_id is None else next(iter(log_places.logs([log_id])), None)
 
 
 def lead(token: str, index: int) -> Lead | None:
     """Where link `index` leads the recipient; None if the token names nobody. One indexed row is read, or two."""
-    log_id = tokens.unsign(token)
+    log_id = recognising.log_named(token, "link")
     if log_id is None:
         return None
     row = log_places.one(log_id, "delivery_id, profile_id")

@@ -20,7 +20,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.consent import Way
 from campaigns.problems import RenderError
+from deliveries import tokens
 from deliveries.models import SendingLog
+from deliveries.tokens import Tokens
 
 from . import landing, optout, tracking
 from .models import TrackingType
@@ -55,38 +57,39 @@ def public(name: str, *args: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MirrorUrls:
-    """The addresses in a mirror page: links are tracked as in the mail, and looking needs no pixel."""
+    """The addresses in a mirror page: links are tracked as in the mail, and looking needs no pixel. They are signed
+    anew, so that the page of a letter from before gives the old form away no further."""
 
-    token: str
+    tokens: Tokens
     pixel_url: str = ""
 
     @property
     def optout_url(self) -> str:
         """The opt-out page."""
-        return public("tracking-optout", self.token)
+        return public("tracking-optout", self.tokens.optout)
 
     @property
     def mirror_url(self) -> str:
         """This page."""
-        return public("tracking-mirror", self.token)
+        return public("tracking-mirror", self.tokens.mirror)
 
     def link(self, index: int) -> str:
         """The tracked address."""
-        return public("tracking-click", self.token, index)
+        return public("tracking-click", self.tokens.link, index)
 
 
 @require_GET
 @never_cache
 def mirror(request: HttpRequest, token: str) -> HttpResponse:
     """The recipient's copy of the message, from the content that was sent."""
-    log = landing.recipient(token)
+    log = landing.recipient(token, "mirror")
     if log is None:
         return nowhere(request)
     way = landing.trail(log.delivery_id)
     if way.over or way.compiled is None:
         return nowhere(request, way)
     try:
-        seen = way.compiled.render(landing.fields_for(way.compiled, log), MirrorUrls(token))
+        seen = way.compiled.render(landing.fields_for(way.compiled, log), MirrorUrls(tokens.sign(log.pk)))
     except RenderError:
         return nowhere(request, way)
     tracking.note(log.pk, TrackingType.MIRROR, tracking.visit(request.META))
@@ -105,7 +108,7 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
     A mail program's one-click POST (RFC 8058: body List-Unsubscribe=One-Click, no cookies) acts at once and gets a
     short text. The token stands in for a CSRF token: whoever knows it may do just this.
     """
-    log = landing.recipient(token)
+    log = landing.recipient(token, "optout")
     if log is None:
         return nowhere(request)
     if request.method != "POST":

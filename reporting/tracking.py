@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 
 from campaigns.rates import Buckets
-from deliveries import tokens
+from deliveries import recognising
 
 from . import landing
 from .buffer import Buffer, Event
@@ -84,7 +84,7 @@ def note(log_id: int, kind: TrackingType, seen: Visit, link: int = -1) -> bool:
 
 def opened(token: str, seen: Visit) -> bool | None:
     """Keep an open. Out: True if it was kept, False if it could not be, None if the token names nobody."""
-    log_id = tokens.unsign(token)
+    log_id = recognising.log_named(token, "pixel")
     return None if log_id is None else note(log_id, TrackingType.OPEN, seen)
 
 

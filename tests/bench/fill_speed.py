@@ -37,22 +37,25 @@ def html(links: int) -> str:
 
 def filler(links: int) -> tuple[Callable[[int], Any], int]:
     """What fills the message of recipient number n, as the sender does; and how long such a message is."""
+    from django.conf import settings
+
     from campaigns.content import compile_content
     from campaigns.links import Tracking
-    from deliveries import tokens
     from deliveries.envelopes import Addresses, RecipientUrls
     from deliveries.mime import compile_mime
+    from deliveries.tokens import signer
 
     fields = {"first_name": "Ann"}
     compiled = compile_content("Hello {{ first_name }}", html(links), "Dear {{ first_name }} {{ unsubscribe_url }}",
                                fields=list(fields), tracking=Tracking.of({}))  # fmt: skip
     addresses = Addresses()
+    sign = signer(settings.SECRET_KEY)
     template = compile_mime(compiled, sender="news@example.com", delivery_code="DM1", around=addresses)
 
     def fill(number: int) -> bytes:
-        token = tokens.sign(number)
-        urls = RecipientUrls(addresses, compiled, fields, token)
-        return template.fill(fields, message_id=f"{token}.DM1@example.com", to_address="ann@example.com",
+        signed = sign(number)
+        urls = RecipientUrls(addresses, compiled, fields, signed)
+        return template.fill(fields, message_id=f"{signed.message_id}.DM1@example.com", to_address="ann@example.com",
                              to_name="Ann Lee", urls=urls, date=0)  # fmt: skip
 
     return fill, len(fill(1))

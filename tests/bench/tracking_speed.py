@@ -33,7 +33,9 @@ brand = Brand.objects.create(label="A", sender_name="A", sender_address="a@examp
 message = Message.objects.create(label="S", campaign=Campaign.objects.create(label="C"), brand=brand)
 content = CONTENT | {"html": "<a href='https://example.com/%7Bx'>x</a>" * 10}
 delivery = sending_delivery(message, Routing.objects.create(label="R"), 10_000, content=content)
-print(*(tokens.sign(pk) for pk in delivery.sending_logs.values_list("pk", flat=True)))
+signed = [tokens.sign(pk) for pk in delivery.sending_logs.values_list("pk", flat=True)]
+print(*(one.pixel for one in signed))
+print(*(one.link for one in signed))
 """
 
 
@@ -154,11 +156,12 @@ def main() -> None:
             "DATA_DIR": folder, "SECRET_KEY": "x" * 50, "HTTPS": "0", "DJANGO_SETTINGS_MODULE": "config.settings",
             "LOG_LEVEL": "WARNING", "TRACKING_PER_SECOND": "0",  # all of it comes from one address
         }  # fmt: skip
-        tokens = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True).split()
+        said = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True)
+        pixels, links = (line.split() for line in said.splitlines())
         server, port = serve(environment, "config.wsgi:_django" if options.django else "config.wsgi")
         try:
-            opens = [f"/t/o/{token}.gif" for token in tokens]
-            clicks = [f"/t/c/{token}/{n % 10}" for n, token in enumerate(tokens)]
+            opens = [f"/t/o/{token}.gif" for token in pixels]
+            clicks = [f"/t/c/{token}/{n % 10}" for n, token in enumerate(links)]
             measure("opens", server.pid, port, opens, options.seconds, options.rate)
             measure("clicks", server.pid, port, clicks, options.seconds, options.rate)
         finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
@@ -92,20 +94,63 @@ def test_the_secret_is_kept_nowhere_and_ends_by_itself(starter: Any) -> None:
     assert program(secret).get("/api/messages/").status_code == 401
 
 
-def test_a_token_makes_no_token_with_more_rights(starter: Any) -> None:
-    narrow_one = program(give(starter, "CMS", ["prepare"])[1])
-    asked = {"label": "More", "rights": ["start"]}
-    assert narrow_one.post("/api/tokens/", asked).json()["code"] == "token_not_given"
-    made = narrow_one.post("/api/tokens/", asked | {"rights": ["prepare"]})
-    assert (made.status_code, made.json()["rights"]) == (201, ["read", "prepare"])
-    assert program(made.json()["token"]).get("/api/messages/").status_code == 200
+@pytest.mark.parametrize("rights", [[], ["prepare"], list(Right.values)], ids=["read", "prepare", "all"])
+def test_a_token_makes_no_token_and_ends_none_but_itself(make_user: Any, rights: list[str]) -> None:
+    owner = make_user("owner", "Administrators", "Start deliveries")
+    other, _secret = give(owner, "Figures", [])
+    token, secret = give(owner, "CMS", rights, days=1)
+    office = program(secret)
+    made = office.post("/api/tokens/", {"label": "For a year", "rights": [], "days": 366})
+    assert made.status_code == 403 and "user name and password" in made.json()["detail"]
+    assert office.delete(f"/api/tokens/{other.uid}/").status_code == 403
+    assert set(ApiToken.objects.values_list("uid", flat=True)) == {token.uid, other.uid}
+    assert office.delete(f"/api/tokens/{token.uid}/").status_code == 204
+    assert office.get("/api/tokens/").status_code == 401
+
+
+@pytest.mark.parametrize("act", [api_tokens.log_in, lambda by: give(by, "CMS", [])])
+def test_whatever_calls_for_a_token_in_the_name_of_a_token_is_refused(starter: Any, act: Any) -> None:
+    with pytest.raises(PermissionDenied):
+        act(narrow(starter, Right.values))
+    assert not ApiToken.objects.exists()
+
+
+def with_password(name: str = "starter", password: str = "pass-word-9") -> APIClient:
+    client = APIClient()
+    basic = base64.b64encode(f"{name}:{password}".encode()).decode()
+    client.credentials(HTTP_AUTHORIZATION=f"Basic {basic}")
+    return client
+
+
+def test_a_program_makes_and_ends_tokens_with_the_password(starter: Any) -> None:
+    office = with_password()
+    for _ in range(8):  # right ones are no tries
+        made = office.post("/api/tokens/", {"label": "CMS", "rights": ["prepare"], "days": 7})
+        assert (made.status_code, made.json()["rights"]) == (201, ["read", "prepare"])
+        assert office.delete(f"/api/tokens/{made.json()['id']}/").status_code == 204
+    assert not ApiToken.objects.exists()
+    assert with_password(password="wrong").post("/api/tokens/", {"label": "CMS", "rights": []}).status_code == 401
+
+
+def test_of_log_ins_by_password_the_oldest_end_and_those_with_a_label_stay(starter: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(api_tokens, "MOST_LOG_INS", 3)
+    give(starter, "CMS", [])
+    secrets = [with_password().post("/api/token/").json()["token"] for _ in range(5)]
+    assert [program(secret).get("/api/messages/").status_code for secret in secrets] == [401, 401, 200, 200, 200]
+    assert ApiToken.objects.count() == 4 and ApiToken.objects.filter(label="CMS").exists()
+
+
+def test_what_has_ended_is_deleted_once_a_day(starter: Any) -> None:
+    give(starter, "CMS", []), give(starter, "ERP", [])
+    ApiToken.objects.filter(label="CMS").update(expiry=timezone.now() - timedelta(seconds=1))
+    api_tokens.clean_up()
+    assert [token.label for token in ApiToken.objects.all()] == ["ERP"]
 
 
 def test_people_see_and_end_their_own_and_administrators_everybodys(starter: Any, make_user: Any) -> None:
     token, secret = give(starter, "CMS", [])
-    other, chief = (program(give(user, "own", Right.values)[1]) for user in (
-        make_user("other", "Start deliveries"), make_user("chief", "Administrators"),
-    ))  # fmt: skip
+    make_user("other", "Start deliveries"), make_user("chief", "Administrators")
+    other, chief = with_password("other"), with_password("chief")
     assert other.delete(f"/api/tokens/{token.uid}/").status_code == 404
     assert "token" not in chief.get(f"/api/tokens/{token.uid}/").json()
     assert chief.delete(f"/api/tokens/{token.uid}/").status_code == 204

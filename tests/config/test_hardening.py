@@ -17,7 +17,7 @@ from django.test import Client
 
 from campaigns import audit_chain, second_factor, totp
 from campaigns.login_models import SecondFactor
-from deliveries import sns_signatures, tokens
+from deliveries import old_tokens, sns_signatures, tokens
 
 PRODUCTION = {
     "DEMO": "0", "HTTPS": "1", "ALLOWED_HOSTS": "office.example", "SECRET_KEY": secrets.token_urlsafe(50), "DEBUG": "0",
@@ -90,6 +90,7 @@ def test_a_page_that_asks_for_a_nonce_gets_a_fresh_one_each_time(rf: Any) -> Non
     ("name", "value", "says"),
     [("METRICS_TOKEN", "short", "20 or more"), ("METRICS_ALLOW", "10.0.0.300/8", "must list networks"),
      ("OUTGOING_ALLOW", "everything", "must list networks"), ("AUDIT_KEY", "short", "20 or more random"),
+     ("SECRET_KEY_FALLBACKS", "short", "20 or more characters"),
      ("HTTPS", "perhaps", "write 1 or 0"), ("SESSION_HOURS", "0", "between")],
 )  # fmt: skip
 def test_a_malformed_switch_stops_the_start_with_its_name_and_the_remedy(name: str, value: str, says: str) -> None:
@@ -134,7 +135,8 @@ def test_every_frame_with_a_messages_html_is_sandboxed_and_so_is_the_page_within
         lambda client: totp.step_of(b"secret", "000000", 0.0, -1),
         lambda client: second_factor._is_recovery(SecondFactor(recovery=["a"]), "b"),
         lambda client: audit_chain.signed("text", "digest"),
-        lambda client: tokens.unsign(tokens.sign(1)),
+        lambda client: tokens.unsign(tokens.sign(1).link, "link"),
+        lambda client: old_tokens.unsign(old_tokens.sign(1, "key").link),
         lambda client: sns_signatures.fits((1 << 2047 | 1, 3), bytes(256), b"digest"),
         lambda client: client.post("/feedback/sendgrid/guess/"),
         lambda client: client.get("/metrics", headers={"authorization": "Bearer guess"}),

@@ -18,7 +18,7 @@ _WORDS = {
 
 def return_path(log_id: int, domain: str = "example.com") -> str:
     """The signed return path of a sending log."""
-    return f"b-{tokens.sign(log_id)}@{domain}"
+    return f"b-{tokens.sign(log_id).return_path}@{domain}"
 
 
 def postfix_report(
@@ -31,7 +31,7 @@ def postfix_report(
     words: str = "",
 ) -> bytes:
     """A report about the message of a sending log; every one has a Message-ID of its own."""
-    token, (known_status, known_words) = tokens.sign(log_id), _WORDS[action]
+    signed, (known_status, known_words) = tokens.sign(log_id), _WORDS[action]
     status, words = status or known_status, (words or known_words).format(to=to)
     return f"""\
 Return-Path: <>
@@ -56,7 +56,7 @@ Content-Type: message/delivery-status
 
 Reporting-MTA: dns; mx.example.org
 X-Postfix-Queue-ID: 4XyZ
-Original-Envelope-Id: {token}
+Original-Envelope-Id: {signed.return_path}
 
 Final-Recipient: rfc822; {to}
 Original-Recipient: rfc822;{to}
@@ -70,7 +70,7 @@ Content-Type: text/rfc822-headers
 
 From: News <news@example.com>
 To: {to}
-Message-ID: <{token}.DM1@example.com>
+Message-ID: <{signed.message_id}.DM1@example.com>
 Subject: Hello
 
 --b--
@@ -105,7 +105,7 @@ Content-Type: message/rfc822
 
 From: News <news@example.com>
 To: {to}
-Message-ID: <{tokens.sign(log_id)}.DM1@example.com>
+Message-ID: <{tokens.sign(log_id).message_id}.DM1@example.com>
 Subject: Hello
 
 Hello.

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.urls import reverse
 
-from deliveries import envelopes, tokens
+from deliveries import envelopes, old_tokens, tokens
 from deliveries.batches import Claimed
+from deliveries.models import Delivery, SendingLog
 from tests.deliveries.sending_rows import CONTENT, sending_delivery
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +47,10 @@ def written(mailing: envelopes.Mailing, log_id: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("log_id", [1, 2**40])
 def test_each_address_is_the_recipients_own_and_leads_to_its_page(mailing: envelopes.Mailing, log_id: int) -> None:
-    token = tokens.sign(log_id)
+    signed = tokens.sign(log_id)
 
     def url(name: str, *index: int) -> str:
+        token = getattr(signed, {"open": "pixel", "click": "link"}.get(name, name))
         return settings.PUBLIC_URL + reverse(f"tracking-{name}", args=[token, *index])
 
     found = written(mailing, log_id)
@@ -69,3 +72,48 @@ def test_they_are_laid_out_once_and_not_put_together_for_each(
     monkeypatch.setattr(envelopes.RecipientUrls, "link", lambda self, index: pytest.fail("put together"))
     monkeypatch.setattr(envelopes.RecipientUrls, "mirror_url", property(lambda self: pytest.fail("put together")))
     assert written(mailing, 7) == whole
+
+
+def test_whoever_sees_what_servers_see_reads_nothing_and_opts_nobody_out(
+    mailing: envelopes.Mailing, client: Client
+) -> None:
+    row = SendingLog.objects.get()
+    claimed = Claimed(
+        row.pk, row.address, 0, 0, None, False, False, ("Ann", "Lee", 0, *("" for _ in mailing.columns[3:]))
+    )
+    letter = mailing.letter(claimed)
+    mail = message_from_bytes(letter.write(), policy=policy.default)
+    seen = {mail["Message-ID"][1:].partition(".")[0], letter.envelope.sender.decode()[2:].partition("@")[0]}
+    assert len(seen) == 2
+    for token in seen:
+        for page in ("t/o/{}.gif", "t/c/{}/0", "t/m/{}", "t/u/{}"):
+            assert client.get(f"/{page.format(token)}").status_code == 404
+        assert client.post(f"/t/u/{token}", {"List-Unsubscribe": "One-Click"}).status_code == 404
+    assert not SendingLog.objects.get().opted_out_at
+
+
+@pytest.mark.parametrize("purpose", ["link", "pixel", "optout", "mirror"])
+def test_the_address_of_one_page_opens_no_other(mailing: envelopes.Mailing, client: Client, purpose: str) -> None:
+    token = getattr(tokens.sign(SendingLog.objects.get().pk), purpose)
+    pages = {
+        "pixel": f"/t/o/{token}.gif",
+        "link": f"/t/c/{token}/0",
+        "mirror": f"/t/m/{token}",
+        "optout": f"/t/u/{token}",
+    }
+    assert {name for name, page in pages.items() if client.get(page).status_code != 404} == {purpose}
+
+
+def test_a_delivery_from_before_the_upgrade_ends_as_it_began(mailing: envelopes.Mailing) -> None:
+    delivery = Delivery.objects.get()
+    Delivery.objects.update(token_key="")
+    delivery.refresh_from_db()
+    old = envelopes.Mailing(delivery)
+    assert set(old.sign(7)) == {old_tokens.sign(7, settings.SECRET_KEY).link}
+
+
+def test_a_key_that_is_gone_is_told_and_stops_nothing(mailing: envelopes.Mailing, caplog: Any) -> None:
+    delivery = Delivery.objects.get()
+    delivery.token_key = "0" * 12
+    assert envelopes.Mailing(delivery).sign(7) == tokens.sign(7)
+    assert "not in SECRET_KEY_FALLBACKS" in caplog.text

@@ -34,11 +34,13 @@ https://a.example/ {{ unsubscribe_url }} {{ first_name }}"""
 class Urls:
     optout_url: str = "https://o.example/?token=a&b"
     mirror_url: str = "https://m.example/" + "m" * 90
-    pixel_url: str = "https://p.example/a"
-    token: str = "a"
+    pixel_url: str = "https://p.example/c"
+
+    class tokens:
+        optout, link, pixel = "a", "b", "c"
 
     def link(self, index: int) -> str:
-        return f"https://t.example/{self.token}/{index}"
+        return f"https://t.example/{self.tokens.link}/{index}"
 
 
 class Around:

@@ -208,8 +208,8 @@ def test_a_click_in_a_proof_counts_for_the_proof_alone(ready, preparer, people, 
 
     proof = proofs.send_proof(ready, preparer, substitutions=[Substitution(people[0].pk, "boss@example.org")])
     [mail] = post(proof)
-    token = re.search(r"/t/c/([a-z2-7]+)/0", mail.get_body(("html",)).get_content())[1]
-    log = landing.recipient(token)
+    token = re.search(r"/t/c/([a-z0-9]+)/0", mail.get_body(("html",)).get_content())[1]
+    log = landing.recipient(token, "link")
     assert log.delivery_id != ready.pk and log.delivery.proof_id == proof.pk
     assert landing.lead(token, 0).url == "https://example.com/news"
 
@@ -291,6 +291,13 @@ def test_a_forged_or_old_link_leads_nowhere(client, link, monkeypatch):
     monkeypatch.setattr(proof_links, "DAYS", -1)
     assert client.get(link).status_code == 404
     assert not Verdict.objects.exists()
+
+
+def test_a_link_outlives_the_key_it_was_signed_with_as_long_as_that_is_listed(client, link, settings):
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the-key-of-tomorrow-" * 3, [settings.SECRET_KEY]
+    assert client.get(link).status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []
+    assert client.get(link).status_code == 404
 
 
 def test_a_post_without_a_button_keeps_the_comment(client, link):

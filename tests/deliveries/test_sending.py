@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from campaigns import consent, work
 from campaigns.models import Profile
-from deliveries import batches, envelopes, sending, tasks, wires
+from deliveries import batches, envelopes, sending, tasks, tokens, wires
 from deliveries import sender as sender_room
 from deliveries.journal import Journal, JournalFailed
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
@@ -420,3 +420,27 @@ def test_ringing_wakes_a_worker_and_a_delivery_without_recipients_is_finished(me
 
 def test_a_bell_for_a_batch_that_is_gone_does_nothing():
     tasks.send_batch(12345)
+
+
+def test_the_key_changes_while_a_delivery_is_half_sent_and_nobodys_message_id_does(
+    server, message, routing, tmp_path, settings, client
+):
+    sink, old = server("temporary-dot=50"), settings.SECRET_KEY
+    delivery = sending_delivery(message, routing, recipients=40)
+    send(delivery)
+    before = {row.pk for row in rows(delivery) if row.status == LogStatus.SENT}
+    assert 0 < len(before) < 40
+
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the-key-of-tomorrow-" * 3, [old]
+    envelopes._compiled.clear()  # the workers were started again
+    sink._behave_as("accept")
+    while delivery.state != State.FINISHED:  # a domain that put much off is tried little by little
+        SendingLog.objects.filter(due_at__isnull=False).update(due_at=timezone.now() - timedelta(seconds=1))
+        delivery.batches.update(next_due_at=timezone.now() - timedelta(seconds=1))
+        send(delivery)
+
+    noted = (tmp_path / "sink" / "accepted.log").read_text().split()
+    expected = {f"<{tokens.signer(old)(row.pk).message_id}.{delivery.code}@example.com>" for row in rows(delivery)}
+    assert {word for word in noted if word.startswith("<")} == expected
+    assert len(noted) == 3 * 40
+    assert client.get(f"/t/u/{tokens.signer(old)(min(before)).optout}").status_code == 200

@@ -71,7 +71,7 @@ def envelope(log, amazon, version="2", **other):
     """A notification as SNS posts it; `other` is what somebody changed after it was signed."""
     inner = {
         "eventType": "Delivery", "mail": {"messageId": "m1", "timestamp": "2026-03-01T12:00:00Z",
-        "headers": [{"name": "Message-ID", "value": f"<{tokens.sign(log.pk)}.DM1@example.com>"}]},
+        "headers": [{"name": "Message-ID", "value": f"<{tokens.sign(log.pk).message_id}.DM1@example.com>"}]},
         "delivery": {"timestamp": "2026-03-01T12:00:00Z", "recipients": ["user0@example.net"]},
     }  # fmt: skip
     body = {

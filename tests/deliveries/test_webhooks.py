@@ -40,7 +40,7 @@ def post(provider, body, path=f"{SECRET}/", **headers):
 def sendgrid(log_id, event="bounce", **more):
     return [{
         "email": "user0@example.net", "timestamp": int(time.time()), "event": event, "sg_event_id": "abc",
-        "smtp-id": f"<{tokens.sign(log_id)}.DM1@example.com>", "sg_message_id": "xyz.filter", **more,
+        "smtp-id": f"<{tokens.sign(log_id).message_id}.DM1@example.com>", "sg_message_id": "xyz.filter", **more,
     }]  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def postmark(log_id, **more):
         "RecordType": "Bounce", "Type": "HardBounce", "TypeCode": 1, "ID": 42, "MessageID": "00000000-0000",
         "Email": "user0@example.net", "BouncedAt": "2026-03-01T12:00:00Z",
         "Details": "smtp;550 5.1.1 The email account that you tried to reach does not exist",
-        "Metadata": {"token": tokens.sign(log_id)}, **more,
+        "Metadata": {"token": tokens.sign(log_id).message_id}, **more,
     }  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _keys(body):
 
 def fuzz(log, rounds):
     chance, before = random.Random(5), figures(log.delivery)
-    token, names = tokens.sign(log.pk), sorted(webhooks.providers())
+    token, names = tokens.sign(log.pk).message_id, sorted(webhooks.providers())
     client = Client(raise_request_exception=False)
     for number in range(rounds):
         body = mangled(chance.choice([sendgrid, postmark])(log.pk), chance).replace(token, "a" * 24)

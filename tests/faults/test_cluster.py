@@ -153,3 +153,36 @@ def test_sigterm_ends_watchdog_and_cluster_within_seconds_and_leaves_no_doubt(pr
         product.ask("from deliveries.models import *; answer = SendingLog.objects.exclude(claim_fence=None).count()")
         == 0
     )
+
+
+FORGED = """
+import os
+from datetime import timedelta
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.models import Schedule
+from django_q.signing import SignedPackage
+due = timezone.now() - timedelta(minutes=1)
+for number, values in enumerate((
+    {"func": "os.system", "args": "'touch %s/0'"},
+    {"func": "deliveries.tasks.fetch", "hook": "os.system"},
+    {"func": "os.system", "kwargs": "{'command': 'touch %s/1', 'q_options': {'sync': True}}"},
+)):
+    Schedule.objects.create(name=f"Forged {number}", next_run=due, schedule_type="H", repeats=-1, **values)
+task = {"id": "1" * 32, "name": "forged", "func": "os.system", "args": ("touch %s/2",), "kwargs": {},
+        "started": timezone.now(), "ack_failure": True}
+get_broker().enqueue(SignedPackage.dumps(task))
+"""
+
+SWITCHED_OFF = "from django_q.models import Schedule\nanswer = Schedule.objects.filter(repeats=0).count()"
+
+
+def test_a_forged_schedule_and_a_forged_task_run_nothing_on_a_real_cluster(tmp_path, service):
+    service("pgrep")
+    with sink(tmp_path / "sink") as port:
+        for product in serve(tmp_path, f"sqlite:///{tmp_path}/db.sqlite3", port):
+            (tmp_path / "ran").mkdir()
+            product.ask(FORGED.replace("%s", str(tmp_path / "ran")))
+            wait(lambda product=product: product.ask(SWITCHED_OFF) == 3, 90, 1)  # the cluster looks twice a minute
+            product.wait_finished(product.confirmed(50))  # and works on
+    assert not list((tmp_path / "ran").iterdir())

@@ -58,7 +58,8 @@ def test_kills_of_server_and_folder_lose_nothing_and_double_nothing(tmp_path: Pa
         "DATA_DIR": str(tmp_path), "TRACKING_DIR": str(tmp_path / "tracking"), "HTTPS": "0", "TRACKING_PER_SECOND": "0",
         "DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
     }  # fmt: skip
-    tokens = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True).split()
+    said = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True)
+    tokens = said.splitlines()[0].split()
     with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:
         ids = [row[0] for row in database.execute("SELECT id FROM deliveries_sendinglog ORDER BY id")]
     logs = list(zip(tokens, ids, strict=True))

@@ -61,7 +61,9 @@ def tell() -> None:
     json.dump(
         {
             "rows": {address: [status, how, retry] for _pk, address, status, how, retry in rows},
-            "tokens": {tokens.sign(pk): address for pk, address, *_rest in rows},
+            "tokens": {
+                tokens.sign(pk).message_id: [tokens.sign(pk).return_path, address] for pk, address, *_rest in rows
+            },
             "figures": figures(delivery), "counted": true_figures(delivery),
             "delivered": found.delivered.count, "bounced": found.bounces.count,
             "waiting": RawReport.objects.filter(applied_at=None).count(),

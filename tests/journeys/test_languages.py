@@ -27,9 +27,8 @@ VOID = ("meta", "link", "input", "br", "img", "hr", "wbr", "source", "area", "ba
 OF_OTHERS = (
     "admin:auth_user_password_change",
     "admin:auth_user_delete",
-    "admin:django_q_failure_changelist",
     "admin:campaigns_campaign_permissions",
-)  # pages whose words Django, django-q2 and django-guardian leave in English
+)  # pages whose words Django and django-guardian leave in English
 READ_ALOUD = ("title", "aria-label", "placeholder", "alt")
 NOT_WORDS = re.compile(
     r"\bEtc/\S+|"

@@ -49,7 +49,7 @@ def recipient_pages(house: House) -> list[str]:
     """Every page that recipients see."""
     log = house.read("SELECT MIN(id) FROM deliveries_sendinglog WHERE delivery_id = ?", house.ids["finished"])
     base = house.url().removesuffix("admin/")
-    return [f"{base}t/u/{tokens.sign(log)}", f"{base}t/u/{'a' * 24}"]
+    return [f"{base}t/u/{tokens.sign(log).optout}", f"{base}t/u/{'a' * 24}"]
 
 
 @pytest.mark.parametrize(("scheme", "first"), [pytest.param("light", 0, marks=pytest.mark.slow), ("dark", 1)])

@@ -22,7 +22,8 @@ AGENT = {"HTTP_USER_AGENT": "Mozilla/5.0 (X11) Firefox/128.0"}
 
 
 def url(name: str, log: Any, *args: Any) -> str:
-    return reverse(f"tracking-{name}", args=[tokens.sign(log.pk), *args])
+    purpose = {"open": "pixel", "click": "link"}.get(name, name)
+    return reverse(f"tracking-{name}", args=[getattr(tokens.sign(log.pk), purpose), *args])
 
 
 def test_an_open_becomes_a_tracking_log_without_the_database(
