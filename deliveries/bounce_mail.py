@@ -136,7 +136,9 @@ def read_headers(rows: list[bytes], start: int) -> tuple[Headers, int]:
             index += 1
             break
         if line[:1] in b" \t" and fields:
-            fields[-1] = (fields[-1][0], (fields[-1][1] + b" " + line.strip())[:MAX_HEADER])
+            name, value = fields[-1]
+            if len(value) < MAX_HEADER:
+                fields[-1] = (name, (value + b" " + line.strip())[:MAX_HEADER])
         elif match := _HEADER.match(line):
             fields.append((match.group(1).decode("ascii").lower(), match.group(2)[:MAX_HEADER].strip()))
         else:
