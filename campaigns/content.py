@@ -16,9 +16,21 @@ from liquid import BoundTemplate, Markup, escape
 from liquid.builtin.content import ContentNode
 
 from .alternatives import html_from_text, text_from_html
-from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
+from .links import (
+    PIXEL,
+    Link,
+    Tracking,
+    destination,
+    html_links,
+    link_edits,
+    link_places,
+    number,
+    pixel_edit,
+    slot_name,
+    text_links,
+)
 from .liquid import HTML, MAX_SOURCE, PLAIN, Draft, parse, read
-from .markup import Page, Unclosed, apply, unsafe_markup
+from .markup import MAX_ATTRIBUTES, MAX_ELEMENTS, Page, TooMany, Unclosed, apply, unsafe_markup
 from .personalisation import MIRROR, OPTOUT, bind
 from .problems import ContentError, Problem, RenderError
 from .said import said as _
@@ -26,6 +38,7 @@ from .segments import Fields, Segment, Slot, Urls, compile_segments, field_text,
 from .styles import inline_styles
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+MAX_LINKS = 3_000
 CLIPPED = 102 * 1024  # bytes of HTML; Gmail cuts off what is beyond, and the opt-out link with it
 PIXEL_IMAGE = '<img src="', '" width="1" height="1" alt="" style="border:0">'  # around the URL
 TRACKED = Tracking()
@@ -211,6 +224,7 @@ class _Compilation:
     def run(self, source: Source) -> Compiled:
         subject, html, text = self.drafts(source)
         page = self.page(html)
+        self.stop_at_too_many_links(page, text)
         style_edits, style_problems = inline_styles(html, page)
         in_html, html_problems = html_links(html, page, self.names)
         labels = {link.url: (link.label, link.category) for link in in_html if link.label or link.category}
@@ -254,6 +268,24 @@ class _Compilation:
                 "HTML", html.line(error.position), _("the tag %(tag)s… is never closed", tag=begin), code="unclosed-tag"
             )
             raise ContentError([*self.problems, problem]) from error
+        except TooMany as error:
+            message = _(
+                "it has more than %(elements)s elements, or more than %(attributes)s attributes in one; shorten it",
+                elements=MAX_ELEMENTS,
+                attributes=MAX_ATTRIBUTES,
+            )
+            raise ContentError([*self.problems, Problem("HTML", 0, message, code="too-many-elements")]) from error
+
+    def stop_at_too_many_links(self, page: Page, text: Draft) -> None:
+        """Each link is compiled for itself, and asked about when the message is filled."""
+        number = sum(element.name in ("a", "area") for element in page.elements) + len(link_places(text))
+        if number > MAX_LINKS:
+            message = _(
+                "the message has %(number)s links; more than %(most)s are not sent",
+                number=number,
+                most=f"{MAX_LINKS:,}",
+            )
+            raise ContentError([Problem("HTML", 0, message, code="too-many-links")])
 
     def stop_at_errors(self) -> None:
         if self.problems:

@@ -26,6 +26,7 @@ from .segments import compile_segments, fill
 
 CONTACT_DATE = "contact_date"
 WHERE = "Date formula"
+_ZONE_APART = re.compile(r"(?<!\s)\s++(?=[+-]\d\d:?\d\d$|Z$)")
 _DATE_ALONE = re.compile(r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d")
 
 
@@ -54,7 +55,7 @@ class Formula:
 
 def read_date(text: str, contact_date: datetime, zone: ZoneInfo) -> datetime | None:
     """The instant in UTC that a text names (see the module); None if it names none."""
-    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text.strip())
+    written = _ZONE_APART.sub("", text.strip())
     try:
         found = datetime.fromisoformat(written)
         if _DATE_ALONE.fullmatch(written):

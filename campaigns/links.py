@@ -10,7 +10,6 @@ Numbers count the tracked links: first those of the HTML, then those of the text
 
 from __future__ import annotations
 
-import html
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from liquid import BoundTemplate
 
+from .entities import unescape
 from .liquid import MASKED_TAG, PLAIN, Draft, parse, read
 from .markup import Attribute, Edit, Element, Page
 from .personalisation import BUILTINS, MIRROR, OPTOUT, bind
@@ -36,6 +36,7 @@ _ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
 _TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
 _BARE_AMPERSAND = re.compile(r"&(?!amp;|#\d+;|#x[0-9a-fA-F]+;)")
 _LIQUID = re.compile(r"\{\{|\{%")
+_PUNCTUATION = ".,;:!?'*_"
 _SAFE_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
 
 
@@ -147,17 +148,35 @@ def _inside(position: int, places: list[tuple[int, int]]) -> bool:
 
 def _urls(masked: str) -> Iterator[tuple[int, int]]:
     for match in _TEXT_URL.finditer(masked):
-        url = match.group().rstrip(".,;:!?'*_")
-        while url.endswith(")") and url.count(")") > url.count("("):
-            url = url[:-1].rstrip(".,;:!?'*_")
-        yield match.start(), match.start() + len(url)
+        url = match.group()
+        yield match.start(), match.start() + _length(url)
+
+
+def _length(url: str) -> int:
+    """The length of the URL in what looks like one: without punctuation behind it, and brackets not opened in it."""
+    end, spare = len(url.rstrip(_PUNCTUATION)), url.count(")") - url.count("(")
+    while spare > 0 and url[end - 1] == ")":
+        end, spare = end - 1, spare - 1
+        while url[end - 1] in _PUNCTUATION:
+            end -= 1
+    return end
 
 
 def _kind(url: str) -> Kind:
-    liquid = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", url, re.DOTALL)
-    words = {word for piece in liquid for word in re.findall(r"[\w-]+", piece)}
+    words = {word for piece in _liquid_in(url) for word in re.findall(r"[\w-]+", piece)}
     builtins = {BUILTINS[word] for word in words if word in BUILTINS}
     return "optout" if OPTOUT in builtins else "mirror" if MIRROR in builtins else "tracked"
+
+
+def _liquid_in(url: str) -> Iterator[str]:
+    """The outputs and tags in a URL."""
+    position, last = 0, {"{{": url.rfind("}}"), "{%": url.rfind("%}")}
+    while found := _LIQUID.search(url, position):
+        position = found.end() - 1
+        if position < last[found.group()]:
+            end = url.index("}}" if found.group() == "{{" else "%}", found.end()) + 2
+            yield url[found.start() : end]
+            position = end
 
 
 def _label(draft: Draft, element: Element) -> str:
@@ -188,7 +207,7 @@ def _ampersands(draft: Draft, link: Link, href: Attribute) -> Iterator[Problem]:
     escaped = _BARE_AMPERSAND.sub("&amp;", href.raw)
     if escaped == href.raw:
         return
-    if html.unescape(escaped) == href.value:
+    if unescape(escaped) == href.value:
         message = _("write &amp; instead of & in %(url)s", url=link.url)
     else:
         message = _(

@@ -9,13 +9,13 @@ unclosed tags, and whoever may write a message could stop a worker with them.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.entities import html5
 from typing import NamedTuple
 
+from .entities import unescape
 from .liquid import MASKED, Draft
 from .problems import Problem, Severity
 from .said import said as _
@@ -23,7 +23,7 @@ from .said import said as _
 _ATTRIBUTE = r"""[^\s"'<>/=][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+))?+"""
 _ATTRIBUTES = re.compile(r"""([^\s"'<>/=][^\s/>=]*)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")
 _TOKEN = re.compile(
-    rf"""(?P<text>[^<]++|<(?![a-zA-Z/!?]))
+    rf"""(?P<text>(?:[^<]++|<(?![a-zA-Z/!?]))++)
     |<!--.*?--> | <(?!!--)[!?][^>]*+>
     |<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*+)(?:{_ATTRIBUTE}|[\s/"'<=])*+>
     |</[^a-zA-Z][^>]*+>""",
@@ -54,6 +54,10 @@ class Unclosed(ValueError):
         self.position = position
 
 
+class TooMany(ValueError):
+    """More elements than a message has, or more attributes in one: whoever lays them out takes time for each."""
+
+
 def tokens(masked: str) -> Iterator[Token]:
     """The tags and texts of masked HTML, in order, without comments and declarations. Raises Unclosed."""
     position = 0
@@ -63,7 +67,7 @@ def tokens(masked: str) -> Iterator[Token]:
             raise Unclosed(position)
         start, position = match.span()
         if match["text"]:
-            yield Token("text", "", html.unescape(match["text"]), start, position)
+            yield Token("text", "", unescape(match["text"]), start, position)
         elif match["name"]:
             name = match["name"].lower()
             yield Token("end" if match["close"] else "start", name, match.group(), start, position)
@@ -86,7 +90,7 @@ class Attribute:
     @property
     def value(self) -> str:
         """The value with its entities resolved, as browsers do it in attributes: the copy in ?a=1&copy=2 is no ©."""
-        return html.unescape(_NO_ENTITY.sub(_keep_ampersand, self.raw))
+        return unescape(_NO_ENTITY.sub(_keep_ampersand, self.raw))
 
 
 @dataclass(slots=True)
@@ -108,7 +112,7 @@ class Element:
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _SELF_CLOSING = {"p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt"}
-MAX_DEPTH, MAX_OPEN = 500, 4_000
+MAX_DEPTH, MAX_OPEN, MAX_ELEMENTS, MAX_ATTRIBUTES = 500, 4_000, 30_000, 1_000
 
 
 class Page:
@@ -116,7 +120,7 @@ class Page:
 
     `too_deep`: more elements are open at once than programs that build a tree can bear (html5ever, inside css-inline,
     ends the whole process at some ten thousand). Those that the next of their kind closes have a limit of their own.
-    Raises Unclosed.
+    Raises Unclosed, TooMany.
     """
 
     def __init__(self, masked: str) -> None:
@@ -136,6 +140,8 @@ class Page:
     def _start(self, token: Token) -> None:
         element = read_element(token)
         self.elements.append(element)
+        if len(self.elements) > MAX_ELEMENTS:
+            raise TooMany
         self._deepen(token.name, 1)
         if token.name == "body" and not self.body_start:
             self.body_start = token.end
@@ -163,10 +169,12 @@ class Page:
 
 
 def read_element(token: Token) -> Element:
-    """The element of a start tag."""
+    """The element of a start tag. Raises TooMany."""
     attributes: dict[str, Attribute] = {}
     liquid = bool(_ANY_MASKED.search(token.name))
-    for match in _ATTRIBUTES.finditer(token.text, 1 + len(token.name)):
+    for place, match in enumerate(_ATTRIBUTES.finditer(token.text, 1 + len(token.name))):
+        if place >= MAX_ATTRIBUTES:
+            raise TooMany
         name = _ANY_MASKED.sub("", match.group(1)).lower()
         liquid = liquid or len(name) < len(match.group(1))
         raw = match.group(2) or ""

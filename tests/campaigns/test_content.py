@@ -86,15 +86,28 @@ def test_an_unclosed_tag_is_told_at_once(html: str) -> None:
 
 @pytest.mark.parametrize("tag", ["div", "svg><td"])
 def test_elements_nested_too_deep_for_the_inliner_keep_their_sheet(tag: str) -> None:
-    html = GOOD + "<style>p { color: red }</style>" + f"<{tag}>" * 20_000
+    html = GOOD + "<style>p { color: red }</style>" + f"<{tag}>" * 14_000
     assert [problem.code for problem in checked(html=html) if "nested" in problem.message] == ["style-not-inlined"]
 
 
 @pytest.mark.parametrize(
-    "text", ["https://a.example/" + ")" * 200_000, "https://a.example " * 20_000, "{{ first_name }} " * 2_000]
+    "text", ["https://a.example/" + ")" * 200_000, "https://a.example " * 3_000, "{{ first_name }} " * 2_000]
 )
 def test_odd_texts_are_read_in_linear_time(text: str) -> None:
     assert compile_content("a", "x", text, fields=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"html": "<br>" * 30_001}, "too-many-elements"),
+        ({"html": "<p" + " a" * 1_001 + ">"}, "too-many-elements"),
+        ({"html": '<a href="https://a.example">x</a>' * 3_001}, "too-many-links"),
+        ({"text": "https://a.example " * 3_001}, "too-many-links"),
+    ],
+)
+def test_more_than_any_message_has_is_refused_with_words(changes: dict[str, str], code: str) -> None:
+    assert [(problem.severity, problem.code) for problem in checked(**changes)] == [("error", code)]
 
 
 def test_errors_come_first() -> None:
