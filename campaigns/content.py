@@ -231,12 +231,12 @@ class _Compilation:
         in_text, text_problems = text_links(text, self.names, labels)
         self.problems += [*unsafe_markup(html, page), *style_problems, *html_problems, *text_problems]
         links = number(self.tracking.settle([*in_html, *in_text]))
-        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking)]
+        edits = [*style_edits, *link_edits(links, "HTML", html.masked), *pixel_edit(page, self.tracking, html.masked)]
         return Compiled(
             source=Source(subject.source, html.unmask(apply(html.masked, style_edits)), text.source),
             subject=self.part("Subject", subject.source, ()),
             html=self.part("HTML", html.unmask(apply(html.masked, edits)), links),
-            text=self.part("Text", apply(text.source, link_edits(links, "Text")), links),
+            text=self.part("Text", apply(text.source, link_edits(links, "Text", text.source)), links),
             links=links,
             fields=frozenset(self.used & self.names),
             problems=tuple(sorted(self.problems, key=lambda problem: (problem.where, problem.line))),

@@ -31,6 +31,7 @@ from .segments import Fields
 Kind = Literal["tracked", "mirror", "optout", "never"]
 
 PIXEL = "_pixel"
+_BRACKET = '{{ "{" }}'
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
 _TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
@@ -222,20 +223,26 @@ def number(links: list[Link]) -> tuple[Link, ...]:
     return tuple(replace(link, index=next(tracked)) if link.kind == "tracked" else link for link in links)
 
 
-def link_edits(links: tuple[Link, ...], where: str) -> list[Edit]:
+def link_edits(links: tuple[Link, ...], where: str, source: str) -> list[Edit]:
     """Edits that put slots in the place of one part's tracked links."""
     quote_mark = '"' if where == "HTML" else ""
     return [
-        (link.start, link.end, f"{quote_mark}{{{{ {slot_name(link.index)} }}}}{quote_mark}")
+        _slot_edit(source, link.start, link.end, slot_name(link.index), quote_mark)
         for link in links
         if link.where == where and link.kind == "tracked"
     ]
 
 
-def pixel_edit(page: Page, tracking: Tracking) -> list[Edit]:
+def pixel_edit(page: Page, tracking: Tracking, source: str) -> list[Edit]:
     """The edit that puts the pixel's slot behind `<body>` or before `</body>`; none without tracking."""
     at = page.body_start if tracking.pixel_at_top else page.body_end
-    return [(at, at, f"{{{{ {PIXEL} }}}}")] if tracking.active else []
+    return [_slot_edit(source, at, at, PIXEL, "")] if tracking.active else []
+
+
+def _slot_edit(source: str, start: int, end: int, name: str, quote_mark: str) -> Edit:
+    """A bracket right before it would be read as part of the Liquid: it becomes Liquid, too."""
+    opened = not quote_mark and source[start - 1 : start] == "{"
+    return start - opened, end, f"{_BRACKET * opened}{quote_mark}{{{{ {name} }}}}{quote_mark}"
 
 
 # --- where a link leads --------------------------------------------------------------------------------------------

@@ -110,6 +110,14 @@ def test_more_than_any_message_has_is_refused_with_words(changes: dict[str, str]
     assert [(problem.severity, problem.code) for problem in checked(**changes)] == [("error", code)]
 
 
+@pytest.mark.parametrize(
+    ("html", "text"), [("<p>a{", "x"), ("<body>a{</body>", "x"), ("x", "see {https://a.example/x} {"), ("{", "")]
+)
+def test_a_bracket_before_a_link_or_the_pixel_is_a_bracket(html: str, text: str) -> None:
+    seen = compile_content("a", html, text, fields=NAMES).render({})
+    assert "{" in (seen.html if "{" in html else seen.text)
+
+
 def test_errors_come_first() -> None:
     found = checked(subject="", html="<p>x</p>", text="x")
     assert [problem.severity for problem in found] == ["error", "warning", "warning"]
