@@ -19,7 +19,7 @@ from .alternatives import html_from_text, text_from_html
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
 from .liquid import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from .liquid_source import MAX_SOURCE, Draft, read
-from .markup import MAX_ELEMENTS, Crowded, Edit, Page, Unclosed, apply, origin, unsafe_markup
+from .markup import MAX_ATTRIBUTES, MAX_ELEMENTS, Crowded, Edit, Page, Unclosed, apply, origin, unsafe_markup
 from .open_markup import judge
 from .personalisation import MIRROR, OPTOUT, bind
 from .problems import ContentError, Problem, PutOff, RenderError
@@ -255,11 +255,12 @@ class _Compilation:
         tracked = {link.start for link in links if link.where == "HTML" and link.kind == "tracked"}
         judged = addresses(html, page, tracked)
         self.problems += [*unsafe_markup(html, page), *judged.problems, *style_problems, *html_problems, *text_problems]
-        edits = [*style_edits, *link_edits(links, "HTML"), *pixel_edit(page, self.tracking), *judged.edits]
+        put_in = [*link_edits(links, "HTML", html.masked), *pixel_edit(page, self.tracking, html.masked)]
+        edits = [*style_edits, *put_in, *judged.edits]
         subject_part = self.part(subject, subject.source, (), [])
         is_open = judged.is_open or open_markup.is_open(html)
         html_part = self.part(html, html.unmask(apply(html.masked, edits)), links, edits, is_open)
-        text_edits = link_edits(links, "Text")
+        text_edits = link_edits(links, "Text", text.source)
         text_part = self.part(text, apply(text.source, text_edits), links, text_edits)
         return Compiled(
             source=Source(subject.source, html.unmask(apply(html.masked, style_edits)), text.source),
@@ -296,8 +297,12 @@ class _Compilation:
         try:
             return Page(html.masked)
         except Crowded as error:
-            message = _("more than %(n)s elements; write less HTML", n=MAX_ELEMENTS)
-            problem = Problem("HTML", html.line(error.position), message, code="size")
+            message = _(
+                "more than %(elements)s elements, or more than %(attributes)s attributes in one; write less HTML",
+                elements=MAX_ELEMENTS,
+                attributes=MAX_ATTRIBUTES,
+            )
+            problem = Problem("HTML", html.line(error.position), message, code="too-many-elements")
             raise ContentError([*self.problems, problem]) from error
         except Unclosed as error:
             begin = html.unmask(html.masked[error.position :][:20])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, object] = {
     **dict.fromkeys(SWITCHES, False),
 }  # fmt: skip
 MAX_CELL = 10_000
+MAX_COLUMNS = 1_000
 _ATTRIBUTE = re.compile(r"attributes\.([a-z][a-z0-9_]{0,63})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair has no bytes in UTF-8
 
@@ -97,16 +99,7 @@ class ProfileFile:
     def _line(self, number: int, row: list[str]) -> Line:
         line = Line(number)
         if len(row) != len(self.columns):
-            line.problems.append(
-                (
-                    "",
-                    _(
-                        "%(n)s values where the first line names %(columns)s columns.",
-                        n=len(row),
-                        columns=len(self.columns),
-                    ),
-                )
-            )
+            line.problems.append(("", _wrong_width(len(row), len(self.columns))))
             return line
         for column, cell in zip(self.columns, row, strict=True):
             _read_cell(line, column, cell.strip())
@@ -137,6 +130,11 @@ def read_fields(line: Line, values: Mapping[str, object]) -> None:
             _read_cell(line, column, "" if value is None else str(value).strip())
         else:
             line.problems.append((column, _("There is no such field.")))
+
+
+@lru_cache(maxsize=64)  # a file that is no CSV has the same fault in each of its lines
+def _wrong_width(values: int, columns: int) -> str:
+    return _("%(n)s values where the first line names %(columns)s columns.", n=values, columns=columns)
 
 
 def _read_cell(line: Line, column: str, cell: str) -> None:
@@ -238,6 +236,10 @@ def _delimiter(stream: io.StringIO) -> str:
 
 
 def _columns(header: list[str]) -> list[str]:
+    if len(header) > MAX_COLUMNS:
+        raise FileError(
+            _("The first line names %(n)s columns; at most %(most)s are read.", n=len(header), most=MAX_COLUMNS), 1
+        )
     names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
     names = ["email" if name in ("e_mail", "email_address", "e_mail_address") else name for name in names]
     unknown = [name for name in names if name not in COLUMNS and not _ATTRIBUTE.fullmatch(name)]

@@ -29,6 +29,7 @@ from .work import MOST_FOR_FORMULA, Meter, TooMuchWork
 CONTACT_DATE = "contact_date"
 WHERE = "Date formula"
 LONGEST = 100  # characters of a date
+_ZONE_APART = re.compile(r"(?<!\s)\s++(?=[+-]\d\d:?\d\d$|Z$)")
 _DATE_ALONE = re.compile(r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d")
 
 
@@ -58,9 +59,9 @@ class Formula:
 def read_date(text: str, contact_date: datetime, zone: ZoneInfo) -> datetime | None:
     """The instant in UTC that a text names (see the module); None if it names none."""
     text = text.strip()
-    if len(text) > LONGEST:  # the expression below is for short texts
+    if len(text) > LONGEST:  # a date is short
         return None
-    written = re.sub(r"\s+(?=[+-]\d\d:?\d\d$|Z$)", "", text)
+    written = _ZONE_APART.sub("", text)
     try:
         found = datetime.fromisoformat(written)
         if _DATE_ALONE.fullmatch(written):

@@ -228,7 +228,7 @@ def _apply(held: ProfileImport, columns: list[str]) -> None:
             )
             members = _members(held)
             created, updated, said = move_staged(held, columns, source, KEPT_PROBLEMS)
-            counts = {"opted_out": said.opted_out, "opted_in": said.opted_in, "stay_out": said.stay_out}
+            counts: dict[str, Any] = {"opted_out": said.opted_out, "opted_in": said.opted_in, "stay_out": said.stay_out}
             ProfileImport.objects.filter(pk=held.pk).update(created=created, updated=updated, **counts)
             _report(held, ((line, column, consent_staged.STAYS_OUT) for line, column in said.stays))
             audit.record(

@@ -10,7 +10,6 @@ Numbers count the tracked links: first those of the HTML, then those of the text
 
 from __future__ import annotations
 
-import html
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
+from .entities import unescape
 from .liquid import PLAIN, Template, parse
 from .liquid_source import MASKED_TAG, Draft, read
 from .markup import Attribute, Edit, Element, Page
@@ -33,11 +33,13 @@ Kind = Literal["tracked", "mirror", "optout", "never"]
 
 PIXEL = "_pixel"
 MAX_LINKS = 2_000  # in one part: each is a Liquid tag of the template that is filled
+_BRACKET = '{{ "{" }}'
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"mailto:|tel:|sms:|cid:|data:|#", re.IGNORECASE)
 _TEXT_URL = re.compile(rf"""https?://[^\s<>"{MASKED_TAG}]{{1,2000}}""", re.IGNORECASE)
 _BARE_AMPERSAND = re.compile(r"&(?!amp;|#\d+;|#x[0-9a-fA-F]+;)")
 _LIQUID = re.compile(r"\{\{|\{%")
+_PUNCTUATION = ".,;:!?'*_"
 _SAFE_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
 
 
@@ -136,7 +138,8 @@ def text_links(
 
 def _append(links: list[Link], link: Link) -> None:
     if len(links) >= MAX_LINKS:
-        raise ContentError([Problem(link.where, link.line, _("more than %(n)s links", n=MAX_LINKS))])
+        words = _("more than %(n)s links", n=MAX_LINKS)
+        raise ContentError([Problem(link.where, link.line, words, code="too-many-links")])
     links.append(link)
 
 
@@ -158,17 +161,35 @@ def _inside(position: int, places: list[tuple[int, int]]) -> bool:
 
 def _urls(masked: str) -> Iterator[tuple[int, int]]:
     for match in _TEXT_URL.finditer(masked):
-        url = match.group().rstrip(".,;:!?'*_")
-        while url.endswith(")") and url.count(")") > url.count("("):
-            url = url[:-1].rstrip(".,;:!?'*_")
-        yield match.start(), match.start() + len(url)
+        url = match.group()
+        yield match.start(), match.start() + _length(url)
+
+
+def _length(url: str) -> int:
+    """The length of the URL in what looks like one: without punctuation behind it, and brackets not opened in it."""
+    end, spare = len(url.rstrip(_PUNCTUATION)), url.count(")") - url.count("(")
+    while spare > 0 and url[end - 1] == ")":
+        end, spare = end - 1, spare - 1
+        while url[end - 1] in _PUNCTUATION:
+            end -= 1
+    return end
 
 
 def _kind(url: str) -> Kind:
-    liquid = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", url, re.DOTALL)
-    words = {word for piece in liquid for word in re.findall(r"[\w-]+", piece)}
+    words = {word for piece in _liquid_in(url) for word in re.findall(r"[\w-]+", piece)}
     builtins = {BUILTINS[word] for word in words if word in BUILTINS}
     return "optout" if OPTOUT in builtins else "mirror" if MIRROR in builtins else "tracked"
+
+
+def _liquid_in(url: str) -> Iterator[str]:
+    """The outputs and tags in a URL."""
+    position, last = 0, {"{{": url.rfind("}}"), "{%": url.rfind("%}")}
+    while found := _LIQUID.search(url, position):
+        position = found.end() - 1
+        if position < last[found.group()]:
+            end = url.index("}}" if found.group() == "{{" else "%}", found.end()) + 2
+            yield url[found.start() : end]
+            position = end
 
 
 def _label(draft: Draft, element: Element) -> str:
@@ -203,7 +224,7 @@ def _ampersands(draft: Draft, link: Link, href: Attribute) -> Iterator[Problem]:
     escaped = _BARE_AMPERSAND.sub("&amp;", href.raw)
     if escaped == href.raw:
         return
-    if html.unescape(escaped) == href.value:
+    if unescape(escaped) == href.value:
         message = _("write &amp; instead of & in %(url)s", url=link.url)
     else:
         message = _(
@@ -218,20 +239,26 @@ def number(links: list[Link]) -> tuple[Link, ...]:
     return tuple(replace(link, index=next(tracked)) if link.kind == "tracked" else link for link in links)
 
 
-def link_edits(links: tuple[Link, ...], where: str) -> list[Edit]:
+def link_edits(links: tuple[Link, ...], where: str, source: str) -> list[Edit]:
     """Edits that put slots in the place of one part's tracked links."""
     quote_mark = '"' if where == "HTML" else ""
     return [
-        (link.start, link.end, f"{quote_mark}{{{{ {slot_name(link.index)} }}}}{quote_mark}")
+        _slot_edit(source, link.start, link.end, slot_name(link.index), quote_mark)
         for link in links
         if link.where == where and link.kind == "tracked"
     ]
 
 
-def pixel_edit(page: Page, tracking: Tracking) -> list[Edit]:
+def pixel_edit(page: Page, tracking: Tracking, source: str) -> list[Edit]:
     """The edit that puts the pixel's slot behind `<body>` or before `</body>`; none without tracking."""
     at = page.body_start if tracking.pixel_at_top else page.body_end
-    return [(at, at, f"{{{{ {PIXEL} }}}}")] if tracking.active else []
+    return [_slot_edit(source, at, at, PIXEL, "")] if tracking.active else []
+
+
+def _slot_edit(source: str, start: int, end: int, name: str, quote_mark: str) -> Edit:
+    """A bracket right before it would be read as part of the Liquid: it becomes Liquid, too."""
+    opened = not quote_mark and source[start - 1 : start] == "{"
+    return start - opened, end, f"{_BRACKET * opened}{quote_mark}{{{{ {name} }}}}{quote_mark}"
 
 
 # --- where a link leads --------------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ unclosed tags, and whoever may write a message could stop a worker with them.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.entities import html5
 from typing import NamedTuple
 
+from .entities import unescape
 from .liquid_source import MASKED, Draft
 from .problems import Problem, Severity
 from .said import said as _
@@ -23,7 +23,7 @@ from .said import said as _
 _ATTRIBUTE = r"""[^\s"'<>/=][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+))?+"""
 _ATTRIBUTES = re.compile(r"""([^\s"'<>/=][^\s/>=]*)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")
 _TOKEN = re.compile(
-    rf"""(?P<text>[^<]++|<(?![a-zA-Z/!?]))
+    rf"""(?P<text>(?:[^<]++|<(?![a-zA-Z/!?]))++)
     |<!--.*?--> | <(?!!--)[!?][^>]*+>
     |<(?P<close>/?)(?P<name>[a-zA-Z][^\s/>]*+)(?:{_ATTRIBUTE}|[\s/"'<=])*+>
     |</[^a-zA-Z][^>]*+>""",
@@ -55,7 +55,8 @@ class Unclosed(ValueError):
 
 
 class Crowded(ValueError):
-    """There are more elements than any message needs; the first too many begins at `position`."""
+    """There are more elements than any message needs, or more attributes in one: whoever lays them out takes time for
+    each. The first too many begins at `position`."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -71,7 +72,7 @@ def tokens(masked: str) -> Iterator[Token]:
             raise Unclosed(position)
         start, position = match.span()
         if match["text"]:
-            yield Token("text", "", html.unescape(match["text"]), start, position)
+            yield Token("text", "", unescape(match["text"]), start, position)
         elif match["name"]:
             name = match["name"].lower()
             yield Token("end" if match["close"] else "start", name, match.group(), start, position)
@@ -116,8 +117,7 @@ class Element:
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _SELF_CLOSING = {"p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt"}
-MAX_DEPTH, MAX_OPEN = 500, 4_000
-MAX_ELEMENTS = 50_000
+MAX_DEPTH, MAX_OPEN, MAX_ELEMENTS, MAX_ATTRIBUTES = 500, 4_000, 30_000, 1_000
 
 
 class Page:
@@ -181,10 +181,12 @@ def attributes(tag: str, start: int) -> Iterator[tuple[str, str, int]]:
 
 
 def read_element(token: Token) -> Element:
-    """The element of a start tag."""
+    """The element of a start tag. Raises Crowded."""
     found: dict[str, Attribute] = {}
     liquid = bool(_ANY_MASKED.search(token.name))
-    for written, value, begin in attributes(token.text, 1 + len(token.name)):
+    for place, (written, value, begin) in enumerate(attributes(token.text, 1 + len(token.name))):
+        if place >= MAX_ATTRIBUTES:
+            raise Crowded(token.start)
         name = _ANY_MASKED.sub("", written).lower()
         liquid = liquid or len(name) < len(written)
         raw = value[1:-1] if value[:1] in ("'", '"') else value
@@ -194,7 +196,7 @@ def read_element(token: Token) -> Element:
 
 def unescaped(raw: str) -> str:
     """An attribute's value with its entities resolved, as browsers do it: the copy in ?a=1&copy=2 is no ©."""
-    return html.unescape(_NO_ENTITY.sub(_keep_ampersand, raw))
+    return unescape(_NO_ENTITY.sub(_keep_ampersand, raw))
 
 
 def _keep_ampersand(match: re.Match[str]) -> str:

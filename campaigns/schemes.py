@@ -8,13 +8,13 @@ refused: the beginning of an address is to be written out.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from liquid.stringify import to_liquid_string
 
+from .entities import unescape
 from .liquid_source import BLOCKS, INNER, MASKED, Draft, Span
 from .markup import Attribute, Edit, Page, unescaped
 from .personalisation import BUILTINS
@@ -72,12 +72,12 @@ def _first(folded: str) -> str:
 def judged(value: object) -> object:
     """The filter for an address that begins with a field: NOWHERE in the place of a script."""
     text = to_liquid_string(value, autoescape=False)
-    return NOWHERE if is_script(text) or is_script(html.unescape(text)) else value
+    return NOWHERE if is_script(text) or is_script(unescape(text)) else value
 
 
 def judged_alone(value: object) -> object:
     """The same where more Liquid follows: what it writes may not become part of a scheme."""
-    text = _IGNORED.sub("", html.unescape(to_liquid_string(value, autoescape=False)))
+    text = _IGNORED.sub("", unescape(to_liquid_string(value, autoescape=False)))
     return judged(value) if _first(text) else NOWHERE
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import css_inline
 
+from . import style_cost
 from .liquid_source import MASKED, Draft
-from .markup import Edit, Element, Page, apply
+from .markup import Crowded, Edit, Element, Page, apply
 from .problems import Problem
 from .said import said as _
 
-MAX_MATCHES = 5_000_000  # rules times elements: css-inline tries each on each, in a third of a second
 _NUMBER = "data-style-number"
 _ANY_MASKED = re.compile(f"[{MASKED}]")
 _INLINER = css_inline.CSSInliner(
@@ -43,14 +43,20 @@ def inline_styles(draft: Draft, page: Page) -> tuple[list[Edit], list[Problem]]:
             return [], [
                 _warning(draft, sheet, _("the <style> holds Liquid and stays as it is; some programs ignore it"))
             ]
-    rules = sum(draft.masked.count("{", sheet.end, max(sheet.inner_end, sheet.end)) for sheet in sheets)
-    if rules * len(page.elements) > MAX_MATCHES:
-        return [], [_warning(draft, sheets[0], _("the styles stay in <style>: too many rules for so many elements"))]
+    if style_cost.work(_texts(draft, sheets), page.elements) > style_cost.MOST:
+        words = _("the styles stay in <style>: too many rules for so many elements; some programs ignore them")
+        return [], [_warning(draft, sheets[0], words)]
     try:
         computed = _computed(draft, page)
+    except Crowded:
+        return [], [_warning(draft, sheets[0], _("the styles stay in <style>: there are too many elements"))]
     except css_inline.InlineError as error:
         return [], [_warning(draft, sheets[0], _("the styles stay in <style>: %(why)s", why=str(error)))]
     return _edits(draft, page, computed)
+
+
+def _texts(draft: Draft, sheets: list[Element]) -> list[str]:
+    return [draft.masked[sheet.end : max(sheet.inner_end, sheet.end)] for sheet in sheets]
 
 
 def _warning(draft: Draft, element: Element, message: str) -> Problem:

@@ -15,9 +15,13 @@ import re
 from datetime import UTC, datetime
 
 # Anything that could be an address, rather more than less: Message-IDs, too, whose left side is a recipient's token.
-_LOCAL = r"(?:\"[^\"\n]{1,64}\"|[^\s<>()\[\]\",;:@\\]{1,200})"
-_DOMAIN = r"(?:\[[^\]\s]{1,60}\]|[^\s<>()\[\]\"',;:@|{}/\\]{1,255})"
-_ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
+# Linear: a name is read only from where its run of characters begins, and never given back; whatever stands right
+# behind an address and ends in another one goes with it.
+_NAME = r"[^\s<>()\[\]\",;:@\\]"
+_DOMAIN = r"(?:\[[^\]\s]{1,60}\]|[^\s<>()\[\]\"',;:@|{}/\\]++)"
+_ADDRESS = re.compile(
+    rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_NAME}){_NAME}++)@{_DOMAIN}(?:(?:['|{{}}/]{_NAME}*+)?@{_DOMAIN})*+"
+)
 HIDDEN = "(address)"
 # /t/<what>/<token>, /proof/<token>/, /feedback/<service>/<secret>/
 _SECRET_PATH = re.compile(r"(/(?:t/[a-z]|proof|feedback/[\w-]{1,50})/)[^\s/?#\"'<>]{1,500}")

@@ -264,6 +264,7 @@ KEEP_AUDIT_DAYS = _number("KEEP_AUDIT_DAYS", 731, 183, 36_500)
 # --- Tracking -------------------------------------------------------------------------------------
 TRACKING_DAYS = _number("TRACKING_DAYS", 60, 1, 3650)  # links, mirror and opens of a delivery work that long
 TRACKING_PER_SECOND = _number("TRACKING_PER_SECOND", 200, 0, 1_000_000)  # of one address, in a process; 0: no limit
+LETTER_PER_SECOND = _number("LETTER_PER_SECOND", 10, 0, 1_000_000)  # of one letter or proof, from all addresses
 FIGURES_MINUTES = _number("FIGURES_MINUTES", 60, 1, 1440)  # between two refreshes of open and click rates
 KEEP_LOGS_DAYS = _number("KEEP_LOGS_DAYS", 183, 8, 36_500)  # sending, exclusion and tracking logs; figures stay
 KEEP_DELIVERIES_DAYS = _number("KEEP_DELIVERIES_DAYS", 731, 8, 36_500)

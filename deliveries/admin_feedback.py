@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from campaigns.admin_scope import BoundedPaginator, ForAllAdmin, WholeLogAdmin
 
 from . import qualifying
-from .bounce_report import NONE, Report, judge
+from .bounce_report import NONE, Judge, Report
 from .bounces import parse
 from .feedback_models import FeedbackEvent, QualificationRule
 
@@ -90,7 +90,7 @@ def _verdicts(pasted: str) -> list[Report]:
     reports = parse(pasted.encode(errors="replace"), rules=rules)
     if any(report.kind != NONE for report in reports):
         return reports
-    return [judge("", [pasted], rules, action="")]
+    return [Judge(rules).report("", [pasted], action="")]
 
 
 class Matched(admin.SimpleListFilter):

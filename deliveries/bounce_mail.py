@@ -8,13 +8,14 @@ recursion, and every size is capped: any bytes give a Mail, in time and memory l
 import base64
 import binascii
 import email.utils
-import html
 import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import dropwhile, islice
+
+from campaigns.entities import unescape
 
 LIMIT = 10 * 1024 * 1024  # bytes of a mail that are read at all
 MAX_LINES = 100_000
@@ -136,7 +137,9 @@ def read_headers(rows: list[bytes], start: int) -> tuple[Headers, int]:
             index += 1
             break
         if line[:1] in b" \t" and fields:
-            fields[-1] = (fields[-1][0], (fields[-1][1] + b" " + line.strip())[:MAX_HEADER])
+            name, value = fields[-1]
+            if len(value) < MAX_HEADER:
+                fields[-1] = (name, (value + b" " + line.strip())[:MAX_HEADER])
         elif match := _HEADER.match(line):
             fields.append((match.group(1).decode("ascii").lower(), match.group(2)[:MAX_HEADER].strip()))
         else:
@@ -310,7 +313,7 @@ def plain(markup: str) -> str:
             hidden = ""
         position = tag.end()
     pieces.append("" if hidden else markup[position:])
-    return html.unescape("".join(pieces)).replace("\xa0", " ")
+    return unescape("".join(pieces)).replace("\xa0", " ")
 
 
 def parse_date(value: str) -> datetime | None:

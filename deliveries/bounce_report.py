@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deliveries.qualification import IGNORED, Qualification, Rule, qualify, read_code, read_status
+from deliveries.qualification import IGNORED, Qualification, Readings, Rule, qualify, read_code, read_status
 
 BOUNCE, DELAYED, DELIVERED = "bounce", "delayed", "delivered"
 COMPLAINT, AUTO_REPLY, NONE = "complaint", "auto-reply", "none"
@@ -13,6 +13,7 @@ KINDS = (BOUNCE, DELAYED, DELIVERED, COMPLAINT, AUTO_REPLY, NONE)
 
 WEAK = 500  # rules from this order on read words that may be said about anything
 MAX_TEXT = 2000  # characters of the words that a report carries
+MAX_READ = 200_000  # characters of different texts that rules read in one mail: the diagnostics of some 600 recipients
 
 
 @dataclass(frozen=True)
@@ -67,53 +68,65 @@ class Report:
     evidence: Evidence = NO_EVIDENCE
 
 
-def judge(
-    recipient: str, texts: Sequence[str], rules: Sequence[Rule], *, action: str, status: str = "", stage: str = ""
-) -> Report:
-    """A report with its verdict.
+class Judge:
+    """Gives the verdicts on one mail by `rules`, and reads each of its texts once."""
 
-    `texts` are the words about this recipient, the server's own reply first; the reply's status counts
-    more than `status` (the program's), unless it says nothing (x.0.0)."""
-    texts = [text.strip() for text in texts if text.strip()] or [""]
-    code = read_code(texts[0])
-    own = read_status(texts[0], code)
-    best = own if own and not own.endswith(".0.0") else status or own
-    kind = _kind(action, best)
-    if kind == DELIVERED:
-        return Report(recipient, kind, status=status or any_status(texts[0]), action=action, text=cut(texts[0]))
-    verdict, words = _verdict(code, best, texts, stage, rules, final=kind == BOUNCE)
-    return Report(
-        recipient,
-        kind,
-        verdict.type,
-        verdict.reason,
-        verdict.detail,
-        best,
-        code,
-        action or "failed",
-        text=cut(words),
-        rule=verdict.rule,
-    )
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        self._readings = Readings()
+
+    @property
+    def is_tired(self) -> bool:
+        """More was read than one mail is worth: what it still says is to be left."""
+        return self._readings.characters > MAX_READ
+
+    def report(self, recipient: str, texts: Sequence[str], *, action: str, status: str = "", stage: str = "") -> Report:
+        """A report with its verdict.
+
+        `texts` are the words about this recipient, the server's own reply first; the reply's status counts
+        more than `status` (the program's), unless it says nothing (x.0.0)."""
+        texts = [text.strip() for text in texts if text.strip()] or [""]
+        code = read_code(texts[0])
+        own = read_status(texts[0], code)
+        best = own if own and not own.endswith(".0.0") else status or own
+        kind = _kind(action, best)
+        if kind == DELIVERED:
+            return Report(recipient, kind, status=status or any_status(texts[0]), action=action, text=cut(texts[0]))
+        verdict, words = self._verdict(code, best, texts, stage, final=kind == BOUNCE)
+        return Report(
+            recipient,
+            kind,
+            verdict.type,
+            verdict.reason,
+            verdict.detail,
+            best,
+            code,
+            action or "failed",
+            text=cut(words),
+            rule=verdict.rule,
+        )
+
+    def _verdict(
+        self, code: str, status: str, texts: Sequence[str], stage: str, *, final: bool
+    ) -> tuple[Qualification, str]:
+        """The verdict, and the text that led to it: what the reply and its status say yields only to clear
+        words around it."""
+        first = self._qualify(code, status, texts[0], stage, final)
+        settled = first.by_text or (first.rule and first.order < WEAK)
+        for text in texts[1:] if not settled else ():
+            found = self._qualify(code, status, text, stage, final)
+            if found.by_text and (found.order < WEAK or not first.rule):
+                return found, text
+        return first, texts[0]
+
+    def _qualify(self, code: str, status: str, text: str, stage: str, final: bool) -> Qualification:
+        return qualify(code, status, text, self.rules, stage=stage, final=final, readings=self._readings)
 
 
 def _kind(action: str, status: str) -> str:
     if action in ("delivered", "relayed", "expanded") or (not action and status.startswith("2")):
         return DELIVERED
     return DELAYED if action == "delayed" else BOUNCE
-
-
-def _verdict(
-    code: str, status: str, texts: Sequence[str], stage: str, rules: Sequence[Rule], *, final: bool
-) -> tuple[Qualification, str]:
-    """The verdict, and the text that led to it: what the reply and its status say yields only to clear
-    words around it."""
-    first = qualify(code, status, texts[0], rules, stage=stage, final=final)
-    settled = first.by_text or (first.rule and first.order < WEAK)
-    for text in texts[1:] if not settled else ():
-        found = qualify(code, status, text, rules, stage=stage, final=final)
-        if found.by_text and (found.order < WEAK or not first.rule):
-            return found, text
-    return first, texts[0]
 
 
 def any_status(text: str) -> str:

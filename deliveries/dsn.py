@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from deliveries.addresses import find_addresses
 
 MAX_RECIPIENTS = 200
-MAX_VALUE = 4000
+MAX_VALUE = 2000  # characters; RFC 3464 sets no limit, the longest of 425 real mails has 366
 
 _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{2,40})[ \t]*:[ \t]*(.*)")
 _PER_MESSAGE = frozenset(("reporting-mta", "original-envelope-id", "received-from-mta", "arrival-date", "dsn-gateway"))
@@ -107,7 +107,7 @@ def read_report(text: str) -> DeliveryReport:
             if name in groups[-1].values:
                 groups.append(Fields())
             groups[-1].values[name] = value
-    return DeliveryReport(message, _joined(groups)[:MAX_RECIPIENTS])
+    return DeliveryReport(message, _joined(groups))
 
 
 def _joined(groups: list[Fields]) -> list[Fields]:
@@ -151,13 +151,13 @@ def unquote(diagnostic: str) -> str:
     return f"{match.group(1)} {match.group(2)}" if match else diagnostic
 
 
-def complete(diagnostic: str, notice: str) -> str:
-    """`diagnostic` with the lines that its program left out, taken from the transcript in `notice`.
+def complete(diagnostic: str, transcript: list[str]) -> str:
+    """`diagnostic` with the lines that its program left out, taken from the answers in the notice's transcript.
 
     Sendmail copies one line of `550-5.7.1 …` only; the rest stands behind `<<<` in the text above."""
     if not re.match(r"[245]\d\d-", diagnostic) or "\n" in diagnostic:
         return diagnostic
-    lines = [line[4:].strip() for line in notice.split("\n") if line.startswith("<<< ")]
+    lines = [line.strip() for line in transcript]
     if diagnostic not in lines:
         return diagnostic
     start = lines.index(diagnostic)

@@ -141,6 +141,6 @@ class QualificationRule(models.Model):
     def clean(self) -> None:
         """A rule that cannot be applied is refused here, with the reason."""
         try:
-            check(self.rule)
+            check(self.rule, new=True)
         except InvalidRule as error:
             raise ValidationError(str(error)) from error

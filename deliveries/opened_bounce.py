@@ -2,16 +2,20 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from deliveries import dsn
 from deliveries.addresses import find_all, verp_recipient
 from deliveries.bounce_mail import Headers, Mail, parse_date, read_headers
 from deliveries.bounce_report import Evidence
+from deliveries.passage import Passage
 from deliveries.prose_bounces import Mention, split_returned
 
 # Addresses of people to ask; a notice that names them doesn't blame them.
 _HELP = re.compile(r"(postmaster|mailer-daemon|abuse|helpdesk|support|hostmaster)@")
-_MESSAGE_ID = re.compile(r"[^\s<>\"(),;:]{1,250}@[^\s<>\"(),;:]{1,250}")
+_WORD = re.compile(r"[^\s<>\"(),;:]++")
+MAX_TEXT = 256 * 1024  # characters of a mail's text in which the returned message is looked for
+MAX_ID = 500
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Opened:
     def subject(self) -> str:
         return self.mail.headers.get("subject")
 
+    @cached_property
+    def passage(self) -> Passage:
+        """The notice, as all that ask about it share it."""
+        return Passage(self.notice)
+
+    @cached_property
     def returned_recipients(self) -> list[str]:
         """To whom the returned message was addressed."""
         names = ("x-hmxmroriginalrecipient", "to", "x-original-to", "delivered-to")
@@ -53,13 +63,16 @@ class Opened:
         likely = self._most_likely([mention.address for mention in mentions])
         if any(mention.listed for mention in mentions):
             return likely
-        return [address for address in likely if address in self.returned_recipients()] or likely[:1]
+        return [address for address in likely if address in self.returned_recipients] or likely[:1]
 
     def blamed(self, candidates: list[str]) -> list[str]:
         """Of the addresses in a notice those that are neither ours, nor the reporter's, nor for help."""
+        return [address for address in candidates if address not in self._own and not _HELP.match(address)]
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
         ours = self.headers.all("from", "to", "delivered-to") + self.returned.all("from", "return-path", "sender")
-        own = set(find_all(ours))
-        return [address for address in candidates if address not in own and not _HELP.match(address)]
+        return frozenset(find_all(ours))
 
     def _most_likely(self, candidates: list[str]) -> list[str]:
         """The blamed ones, or what comes nearest: people do write to themselves and to postmasters."""
@@ -75,7 +88,8 @@ def sort(mail: Mail) -> Opened:
             returned = returned or part.text()
         elif use := _use(part.content_type):
             texts[use].append(part.text())
-    notice, quoted = split_returned("\n".join(texts["text"] or texts["html"] or [mail.parts[0].text()]))
+    whole = "\n".join(texts["text"] or texts["html"] or [mail.parts[0].text()])
+    notice, quoted = split_returned(whole[:MAX_TEXT])
     headers = _headers(returned) or _quoted_headers(quoted)
     evidence = _evidence(mail.headers, headers, texts["status"])
     return Opened(mail, notice, headers, (returned or quoted).encode(), texts["status"], texts["feedback"], evidence)
@@ -108,10 +122,11 @@ def _quoted_headers(quoted: str) -> Headers:
 
 
 def _evidence(own: Headers, returned: Headers, status_texts: list[str]) -> Evidence:
-    fields = dsn.read_report("\n".join(status_texts)).message
+    fields = dsn.read_report("\n".join(status_texts)[:MAX_TEXT]).message
     envelope = find_all(own.all("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "to"))[:20]
     names = own.all("in-reply-to", "references", "x-original-message-id")
-    ids = _MESSAGE_ID.findall(" ".join([*returned.all("message-id"), *names])[:8000])
+    words = _WORD.findall(" ".join([*returned.all("message-id"), *names])[:8000])
+    ids = [word for word in words if "@" in word[1:-1] and len(word) <= MAX_ID]
     return Evidence(
         tuple(dict.fromkeys(ids))[:20],
         tuple(envelope),

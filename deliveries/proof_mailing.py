@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from .proof_models import ProofRecipient
 from .snapshots import snapshot
 
 PREFIX, LINK = "proof_prefix", "proof_url"  # names that the content of a proof quotes, beside the profile's
-_BODY_END = re.compile(r"</body\s*>(?!.*</body)", re.IGNORECASE | re.DOTALL)
+_BODY_END = re.compile(r"</body(\s*+>)?", re.IGNORECASE)
 
 
 def of_now(message: Message, attribute_names: Sequence[str]) -> dict[str, Any]:
@@ -33,12 +34,18 @@ def marked(content: dict[str, Any]) -> dict[str, Any]:
     line = f'<p><a href="{{{{ {LINK} }}}}" data-track="never">{words}</a></p>'
     html, text = content["html"], content["text"]
     if html:
-        at = found.start() if (found := _BODY_END.search(html)) else len(html)
+        at = _body_end(html)
         html = f"{html[:at]}{line}{html[at:]}"
     if text:
         text = f"{text}\n\n{words}: {{{{ {LINK} }}}}\n"
     subject = f"{{{{ {PREFIX} }}}}{content['subject']}"
     return content | {"subject": subject, "html": html, "text": text, "fields": [*content["fields"], PREFIX, LINK]}
+
+
+def _body_end(html: str) -> int:
+    """Where the last `</body>` stands; the end of the text without one."""
+    last = next(iter(deque(_BODY_END.finditer(html), maxlen=1)), None)
+    return last.start() if last and last[1] else len(html)
 
 
 class ProofMailing(Mailing):

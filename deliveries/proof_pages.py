@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from campaigns.audit import client_address
+from campaigns.rates import Buckets
+
 from . import proof_links, proof_verdicts
 from .refusal import Refused
+
+visits = Buckets(settings.TRACKING_PER_SECOND, 10 * settings.TRACKING_PER_SECOND)  # of one address
+letters = Buckets(settings.LETTER_PER_SECOND, 30 * settings.LETTER_PER_SECOND)  # of one proof, from all addresses
+GUESS = 20  # visits that a token costs which was not made here
 
 
 @csrf_exempt  # the token in the address stands in: whoever knows it may do just this
 @never_cache
 def verdict_page(request: HttpRequest, token: str) -> HttpResponse:
     """GET: the page, which changes nothing (mail programs look behind links). POST: approve or refuse."""
+    address = client_address(request.META)
+    if not visits.take(address) or not letters.take(f"{request.method} {token[:100]}"):
+        words = _("Too many requests; try again in a few seconds.")
+        return HttpResponse(words, status=429, content_type="text/plain; charset=utf-8", headers={"Retry-After": "5"})
     reader = proof_links.reader_of(token)
     if reader is None:
+        visits.take(address, GUESS)
         return _draw(request, "unknown", status=404)
     if request.method != "POST":
         said = reader.proof.verdicts.filter(address=reader.address).first()

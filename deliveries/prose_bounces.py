@@ -5,20 +5,24 @@ with which words, and at which stage of the SMTP dialogue was it refused?
 """
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from deliveries.addresses import ADDRESS, clean
-from deliveries.bounce_signs import line_of
+from deliveries.addresses import ADDRESS, clean, places
 from deliveries.bounce_words import words
+from deliveries.patterns import signs
 
 MAX_NOTICE = 24 * 1024  # characters of a notice that are searched
+MAX_TRANSCRIPT = 64 * 1024
 MAX_BLOCK = 4000
+MAX_MARKER = 200  # characters of a line that are looked at
 MAX_RECIPIENTS = 100
 
 _MESSAGE = r"(?:original|returned|unsent|undelivered|failed|bounced|rejected|offending) (?:message|e?-?mail)"
+_ORNAMENT = re.compile(r"[\s>*=_#~-]*+")
 _MARKER = words(
-    r"^[\s>*=_#~-]*(?:"
-    r"(?:below (?:this line )?(?:is|are) (?:a copy|the|your)|this is a copy of|(?:en)?closed is a copy of"
+    r"(?:(?:below (?:this line )?(?:is|are) (?:a copy|the|your)|this is a copy of|(?:en)?closed is a copy of"
     r"|copy of (?:the|your|original))\b.*|included is a copy of.*"
     r"|(?:the )?(?:first \d+ lines|headers?)(?: and .{0,40})? (?:of|from) (?:the|your) (?:original |returned )?"
     r"(?:message|mail|e-mail)\b.*"
@@ -26,8 +30,9 @@ _MARKER = words(
     r"(?: as received)?"
     r"(?: information)?(?: (?:follows?|below|as follows|is (?:attached|following|below|included)|attached|begins?)"
     r".{0,30})?[\s:.=*_#~-]*"
-    r"|元の(?:メール|メッセージ).*|原始?邮件.*|-{3,} ?(?:original|message header).*)$",
+    r"|元の(?:メール|メッセージ).*|原始?邮件.*)$",
 )
+_AFTER_DASHES = words(r"(?:original|message header).*$")
 _HEADER_LINE = words(
     r"(received|return-path|delivered-to|message-id|mime-version|from|to|subject|date|reply-to|sender|cc"
     r"|content-type|content-transfer-encoding|dkim-signature|x-[\w-]+|arc-[\w-]+|user-agent|in-reply-to"
@@ -35,13 +40,13 @@ _HEADER_LINE = words(
 )
 _PROOF = frozenset(("received", "return-path", "message-id", "mime-version", "delivered-to"))
 
-_AT_START = re.compile(rf"^[\s>*-]*(\d{{3}}[ -](?:\d\.\d\.\d{{1,3}} )?)?[<\"'(\[]*({ADDRESS})[>\"')\]]*(.*)$")
-_IN_SENTENCE = words(
+_AT_START = re.compile(rf"[\s>*-]*+(\d{{3}}[ -](?:\d\.\d\.\d{{1,3}} )?)?[<\"'(\[]*+({ADDRESS})[>\"')\]]*+(.*)$")
+_INTRODUCES = words(  # an address that stands behind it; to search for both at once takes time without bound
     r"\b(?:deliver\w*|undeliver\w*|sent|send|recipients?|address(?:es|ed)?|fail\w*|reject\w*|problem|routing"
     r"|gateway|bounced|unable|error\w*|account|user|mailbox|unknown|host|attempts|size|message|mail|message-id"
-    r"|reach|rcpt|empfanger|destinataire|an|to|для|宛先)\b[^\n@]{0,90}?[\s:<\"'(\[]"
-    rf"({ADDRESS})",
+    r"|reach|rcpt|empfanger|destinataire|an|to|для|宛先)\b[^\n@]{0,90}?[\s:<\"'(\[]\Z",
 )
+MAX_BETWEEN = 130  # characters from such a word to the address
 _INTRODUCTION = words(
     r"did not reach|following (e-?mail )?(recipient|address|user)\S*|(fatal|delivery) errors|failed recipients?\b",
 )
@@ -49,35 +54,35 @@ _LEAD_IN = words(
     r"(?:other server returned was|response (?:from the remote server )?was"
     r"|(?:remote )?(?:host|server|system|mta)\b.{0,80}(?:said|returned|replied|responded(?: with failure)?"
     r"|gave this error)|error message(?: below)?|following (?:reason|error)(?:\(?s\)?)?"
-    r"|reason(?: for the problem| given)?|technical details of \w+ failure|server message|failure reasons? *-*"
+    r"|reason(?: for the problem| given)?|technical details of \w+ failure|server message|failure reasons? *+-*+"
     r"|problem appears to be|because(?: of)?|diagnostic(?:s| information)?|status)"
-    r"\s*:?\s*\n?\s*[-:'\"(]*\s*(?=(?:\S+ )?[45][0-5]\d\b)|(?=The user\(s\) account is)",
+    r"\s*+:?\s*+[-:'\"(]*+\s*+(?=(?:\S{1,80} )?[45][0-5]\d\b)|(?=The user\(s\) account is)",
 )
 _STAGES = (
     (
         "rcpt",
-        words(
+        signs(
             r"(in reply to|after|to|our|for|>>>) (the )?rcpt\b|\brcpt (to )?command|does not like recipient",
             r"\[rcpt_to\]|recipient address rejected|has rejected address|rejected recipient",
         ),
     ),
     (
         "mail",
-        words(
+        signs(
             r"(in reply to|after|to|our|for|>>>) (the )?mail from|\bmail (from )?command|sender was rejected",
             r"\[mail_from\]|rejected mail from|sender address rejected",
         ),
     ),
     (
         "data",
-        words(
+        signs(
             r"(in reply to|after|to|our|for|at) (the )?(end of |final )?(data|text)\b|after i sent the message",
             r"\(data\)|failed on data|smtp transmission failure|\[data\]|\b554 5\.0\.0 service unavailable",
         ),
     ),
     (
         "connect",
-        words(
+        signs(
             r"refused to talk|initial connection|after (initial )?(connect|greeting|banner|helo|ehlo)|for greeting",
             r"while (performing|reading) .{0,20}(greeting|helo|ehlo)|(in reply to|to) (helo|ehlo)|>>> (helo|ehlo)",
         ),
@@ -85,12 +90,12 @@ _STAGES = (
 )
 _NAME = rf"(?:<{ADDRESS}>|{ADDRESS})(?:\.\.\.|:)\s"
 _NAMED = words(
-    rf"^\W*{_NAME}",
+    rf"^\W{{0,40}}{_NAME}",
     rf"(?:^|[\s:,])[245]\d\d[ -]+(?:[245]\.\d\.\d{{1,3}} )?{_NAME}",
     rf"<{ADDRESS}>\.\.\. ",
     rf"\b(?:user|recipient|mailbox|address) ?(?:unknown)?: <?{ADDRESS}",
 )
-_SENDMAIL_UNKNOWN = re.compile(r"\b550 5\.1\.1 \S+ User unknown")
+_SENDMAIL_UNKNOWN = re.compile(r"\b550 5\.1\.1 \S+ user unknown")
 
 
 @dataclass(frozen=True)
@@ -106,19 +111,26 @@ def split_returned(text: str) -> tuple[str, str]:
     """The notice, and what follows of the returned message ('' when nothing is quoted)."""
     lines = text.split("\n")
     for index, line in enumerate(lines):
-        if _MARKER.match(line[:200]) and index:
+        if index and _is_marker(line[:MAX_MARKER]):
             return "\n".join(lines[:index]), "\n".join(lines[index + 1 :])
-        if _HEADER_LINE.match(line) and _is_header_block(lines, index):
+        if _HEADER_LINE.match(line[:MAX_MARKER]) and _is_header_block(lines, index):
             return "\n".join(lines[:index]), "\n".join(lines[index:])
     return text, ""
+
+
+def _is_marker(line: str) -> bool:
+    """Whether the line says that the returned message follows, whatever it is adorned with."""
+    start = _ORNAMENT.match(line).end()  # type: ignore[union-attr]  # it may be empty, it always matches
+    dashed = line[:start].endswith(("---", "--- "))
+    return bool(_MARKER.match(line, start) or (dashed and _AFTER_DASHES.match(line, start)))
 
 
 def _is_header_block(lines: list[str], start: int) -> bool:
     names = set()
     for line in lines[start : start + 25]:
-        if match := _HEADER_LINE.match(line):
+        if match := _HEADER_LINE.match(line[:MAX_MARKER]):
             names.add(match.group(1).lower())
-        elif not line.startswith((" ", "\t")) and not re.match(r"[\w-]+:", line):
+        elif not line.startswith((" ", "\t")) and not re.match(r"[\w-]{1,100}:", line):
             break
     return len(names) >= 3 and bool(names & _PROOF)
 
@@ -145,8 +157,19 @@ def _mentions(text: str) -> list[Mention]:
     starts = [(number, match) for number, line in enumerate(lines) if (match := _AT_START.match(line[:600]))]
     if starts:
         return _blocks(lines, starts)
-    found = [clean(match.group(1)) for match in _IN_SENTENCE.finditer(" ".join(lines))]
-    return [Mention(address, "", False) for address in dict.fromkeys(found)][:MAX_RECIPIENTS]
+    found = islice(_in_sentences(" ".join(lines)), MAX_RECIPIENTS)
+    return [Mention(address, "", False) for address in dict.fromkeys(found)]
+
+
+def _in_sentences(text: str) -> Iterator[str]:
+    """The addresses of which sentences speak, those behind one of the words."""
+    free = 0
+    for start, end in places(text):
+        for at in (start, *(start + place + 1 for place in range(min(end - start, 64)) if text[start + place] == "'")):
+            if _INTRODUCES.search(text, max(free, at - MAX_BETWEEN), at):
+                yield clean(text[at:end])
+                free = end
+                break
 
 
 def _blocks(lines: list[str], starts: list[tuple[int, re.Match[str]]]) -> list[Mention]:
@@ -160,22 +183,27 @@ def _blocks(lines: list[str], starts: list[tuple[int, re.Match[str]]]) -> list[M
     return [Mention(address, text, True) for address, text in texts.items()][:MAX_RECIPIENTS]
 
 
-def stage_of(reply: str, context: str, status: str = "") -> str:
+def stages_in(line: str) -> frozenset[str]:
+    """The stages of the dialogue of which some words speak, given as one line (bounce_signs.line_of).
+
+    Sendmail pipelines, so that its transcript says DATA for all; but it adds its own "User unknown" only when RCPT was
+    refused."""
+    found = {stage for stage, signs_of_it in _STAGES if signs_of_it.found_in(line)}
+    if "<<<" in line and _SENDMAIL_UNKNOWN.search(line):
+        found.add("rcpt")
+    return frozenset(found)
+
+
+def stage_of(reply: str, stages: Collection[str], status: str = "") -> str:
     """The stage of the dialogue at which the refusal came: connect, mail, rcpt, data, or ''.
 
-    `reply` is the server's answer, `context` what the reporting program wrote around it. A reply that
-    names the address itself answers RCPT, unless its status speaks of the mailbox (x.2.x). Sendmail
-    pipelines, so that its transcript says DATA for both; but it adds its own "User unknown" only when
-    RCPT was refused."""
+    `reply` is the server's answer, `stages` those in what the reporting program wrote around it. A reply that
+    names the address itself answers RCPT, unless its status speaks of the mailbox (x.2.x)."""
     if _NAMED.search(reply[:MAX_BLOCK]) and status[1:4] != ".2.":
         return "rcpt"
-    text = line_of(context)
-    if "<<<" in text and _SENDMAIL_UNKNOWN.search(text):
-        return "rcpt"
-    return next((stage for stage, pattern in _STAGES if pattern.search(text)), "")
+    return next((stage for stage, _signs in _STAGES if stage in stages), "")
 
 
-def remote_lines(notice: str) -> str:
-    """The other server's answers (`<<< 550 …`) of a Sendmail transcript, or ''."""
-    answers = [line[4:] for line in notice.split("\n") if line.startswith("<<< ")]
-    return "\n".join(answers)[:MAX_BLOCK]
+def transcript(notice: str) -> list[str]:
+    """The other server's answers (`<<< 550 …`) in a Sendmail transcript."""
+    return [line[4:] for line in notice[:MAX_TRANSCRIPT].split("\n") if line.startswith("<<< ")]

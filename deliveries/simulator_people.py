@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TRACKED = re.compile(r"(https?://[^\s\"'<>]+?)(/t/([ocmu])/[0-9a-z]{24,30}(?:\.gif|/(\d+))?)(?=[\"'\s<>]|$)")
+_ADDRESS = re.compile(r"https?://[^\s\"'<>]++")
+_TRACKED = re.compile(r"(https?://.+?)(/t/([ocmu])/[0-9a-z]{24,30}(?:\.gif|/(\d{1,9}))?)\Z")
 _KINDS = {"o": "open", "c": "click", "m": "mirror", "u": "look"}
 
 _FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:136.0) Gecko/20100101 Firefox/136.0"
@@ -71,7 +72,7 @@ class Act:
 def letter(html: str) -> Letter:
     """The tracked addresses in a message's HTML; those that it does not have are ''."""
     base, found, links = "", {"open": "", "mirror": "", "look": ""}, {}
-    for match in _TRACKED.finditer(html):
+    for match in filter(None, map(_TRACKED.match, _ADDRESS.findall(html))):
         kind = _KINDS[match[3]]
         base = base or match[1]
         if kind == "click" and match[4]:

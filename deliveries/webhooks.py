@@ -34,7 +34,7 @@ from campaigns.rates import Buckets
 from . import feedback, matching, qualifying, sns_signatures
 from .feedback import Event
 from .feedback_models import FeedbackEvent
-from .qualification import REASONS, qualify, read_code, read_status
+from .qualification import REASONS, Readings, qualify, read_code, read_status
 from .states import FailureType, Reason
 
 logger = logging.getLogger("deliveries.webhooks")
@@ -43,6 +43,7 @@ warnings.filterwarnings("ignore", category=AnymailInsecureWebhookWarning)  # the
 
 MAX_TEXT = 4000
 posts = Buckets(settings.FEEDBACK_PER_SECOND, 10 * settings.FEEDBACK_PER_SECOND)
+services = Buckets(10 * settings.FEEDBACK_PER_SECOND, 100 * settings.FEEDBACK_PER_SECOND)  # from all addresses together
 GUESS = 100  # posts that a wrong secret costs
 _KINDS = {
     EventType.DELIVERED: FeedbackEvent.Kind.DELIVERED, EventType.DEFERRED: FeedbackEvent.Kind.DELAYED,
@@ -131,7 +132,7 @@ def door(request: HttpRequest, provider: str, secret: str = "") -> HttpResponseB
     """A provider's post. Without the secret, basic authentication must be configured, and is asked for."""
     address = client_address(request.META)
     if not posts.take(address):  # services post again what was not acknowledged
-        return HttpResponse("Too many posts.", status=429, content_type="text/plain", headers={"Retry-After": "10"})
+        return _too_many()
     view: Any = providers().get(provider)
     expected = settings.FEEDBACK_SECRET
     known = bool(secret and expected) and constant_time_compare(secret, expected)
@@ -139,6 +140,8 @@ def door(request: HttpRequest, provider: str, secret: str = "") -> HttpResponseB
     if view is None or not (known or basic):
         posts.take(address, GUESS)
         raise Http404
+    if not services.take(provider):
+        return _too_many()
     try:
         response: HttpResponseBase = view.as_view(**({"basic_auth": []} if known else {}))(request)
     except ImproperlyConfigured as error:
@@ -147,29 +150,56 @@ def door(request: HttpRequest, provider: str, secret: str = "") -> HttpResponseB
     return response
 
 
+def _too_many() -> HttpResponse:
+    return HttpResponse("Too many posts.", status=429, content_type="text/plain", headers={"Retry-After": "10"})
+
+
 def events_of(service: str, posted: Iterable[AnymailTrackingEvent] | None) -> list[Event]:
     """Events as feedback.apply takes them; openings, clicks and the like are not among them."""
-    return [_event(service, event) for event in posted or () if event.event_type in _KINDS]
+    post = _Post(service)
+    return [post.event(event) for event in posted or () if event.event_type in _KINDS]
 
 
-def _event(service: str, posted: AnymailTrackingEvent) -> Event:
-    kind = _KINDS[posted.event_type]
-    content = _content(posted)
-    name = _text(posted.event_id) or content
-    return Event(
-        FeedbackEvent.Source.WEBHOOK, _key(service, posted.event_type, name, _text(posted.recipient)), kind,
-        posted.timestamp, address=_text(posted.recipient).lower(),
-        log_id=matching.log_in([_text(posted.message_id), content]),
-        **(_judged(posted, final=kind == FeedbackEvent.Kind.BOUNCE) if kind in _ERRORS else {}),
-    )  # fmt: skip
+class _Post:
+    """One post. Its events may share all that was posted (Amazon's name a recipient each): that is read once."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._readings = Readings()
+        # Kept with the objects themselves: while they live, no others have their numbers.
+        self._contents: dict[tuple[int, ...], tuple[object, str, int | None]] = {}
+
+    def event(self, posted: AnymailTrackingEvent) -> Event:
+        kind = _KINDS[posted.event_type]
+        content, named = self._content(posted)
+        name, log_id = _text(posted.event_id) or content, matching.log_in([_text(posted.message_id)])
+        judged = _judged(posted, self._readings, final=kind == FeedbackEvent.Kind.BOUNCE) if kind in _ERRORS else {}
+        return Event(
+            FeedbackEvent.Source.WEBHOOK,
+            _key(self._service, posted.event_type, name, _text(posted.recipient)),
+            kind,
+            posted.timestamp,
+            address=_text(posted.recipient).lower(),
+            log_id=named if log_id is None else log_id,
+            **judged,
+        )
+
+    def _content(self, posted: AnymailTrackingEvent) -> tuple[str, int | None]:
+        """All that the service posted of the event, as text: what names it; and the sending log that it names."""
+        whole = (posted.esp_event, posted.metadata, posted.tags)
+        same = tuple(id(part) if part else 0 for part in whole)
+        if same not in self._contents:
+            content = json.dumps(whole, default=str, sort_keys=True)
+            self._contents[same] = whole, content, matching.log_in([content])
+        return self._contents[same][1:]
 
 
-def _judged(posted: AnymailTrackingEvent, *, final: bool) -> dict[str, Any]:
+def _judged(posted: AnymailTrackingEvent, readings: Readings, *, final: bool) -> dict[str, Any]:
     """The fields of an error: the server's words, and what the rules say of them."""
     words = _text(posted.mta_response) or _text(posted.description)
     code = read_code(words)
     status = read_status(words, code)
-    found = qualify(code, status, words, qualifying.rules(), final=final)
+    found = qualify(code, status, words, qualifying.rules(), final=final, readings=readings)
     how, reason = qualifying.TYPES[found.type], Reason(REASONS[found.reason])
     if not found.rule:
         how, reason = _WORDS.get(posted.reject_reason, (how, reason))
@@ -177,11 +207,6 @@ def _judged(posted: AnymailTrackingEvent, *, final: bool) -> dict[str, Any]:
         "type": how, "reason": reason, "detail": found.detail, "rule": found.rule, "code": code, "status": status,
         "text": words,
     }  # fmt: skip
-
-
-def _content(posted: AnymailTrackingEvent) -> str:
-    """All that the service posted of the event, as text: what names it, and where its token is looked for."""
-    return json.dumps([posted.esp_event, posted.metadata, posted.tags], default=str, sort_keys=True)
 
 
 def _text(value: object) -> str:

@@ -35,7 +35,7 @@ class TrackingDoor:
         if not path.startswith("/t/"):
             return self.behind(environ, start_response)
         address = tracking.address_of(environ)
-        if not tracking.visits.take(address):
+        if not tracking.visits.take(address) or not tracking.is_welcome(path, environ["REQUEST_METHOD"]):
             start_response("429 Too Many Requests", _LATER)
             return [b"Too many requests; try again in a few seconds.\n"]
         return self._answer(path, address, environ, start_response)

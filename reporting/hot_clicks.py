@@ -9,7 +9,8 @@ from html import escape
 
 from campaigns.content import Compiled
 
-_LINK = re.compile(r'(<a\b[^>]*?href="#hot-(\d+)"[^>]*>)', re.IGNORECASE)
+# Takes a whole tag at once, whether or not it is one of the links, so that none is read from its middle again.
+_LINK = re.compile(r'<a\b(?:(?!href="#hot-\d)[^>])*+(?:href="#hot-(\d{1,9})"[^>]*+(>?))?', re.IGNORECASE)
 _BADGE = (
     '<span style="display:inline-block;padding:1px 5px;border-radius:8px;background:#a61b1b;color:#fff;'
     'font:bold 11px/1.4 sans-serif">{}</span>'
@@ -30,5 +31,13 @@ class _Numbered:
 
 def page(compiled: Compiled, fields: Mapping[str, str], shares: Mapping[int, str]) -> str:
     """The HTML with a badge before each link. In: `shares`: {link: what the badge says}. Raises RenderError."""
-    html = compiled.render(fields, _Numbered()).html
-    return _LINK.sub(lambda m: _BADGE.format(escape(shares.get(int(m.group(2)), "0 %"))) + m.group(1), html)
+    return with_badges(compiled.render(fields, _Numbered()).html, shares)
+
+
+def with_badges(html: str, shares: Mapping[int, str]) -> str:
+    """HTML whose links lead to #hot-0, #hot-1 …, with a badge before each of them."""
+    return _LINK.sub(lambda m: _badge(m.group(1), shares) + m.group() if m.group(2) else m.group(), html)
+
+
+def _badge(number: str, shares: Mapping[int, str]) -> str:
+    return _BADGE.format(escape(shares.get(int(number), "0 %")))

@@ -7,7 +7,9 @@ have changed. A recipient's events are judged together, since a scanner shows it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 VERSION = 1
@@ -53,8 +55,9 @@ def judge(touches: Sequence[Touch], sent_at: float | None, links: int) -> list[s
     """
     alone = [_by_itself(touch, sent_at) for touch in touches]
     verdicts = _with_bursts(touches, alone, links)
-    shown = [t for t, rule in zip(touches, verdicts, strict=True) if rule in ("prefetch", "burst") and t.agent]
-    return [rule or _company(touch, shown) for touch, rule in zip(touches, verdicts, strict=True)]
+    shown = (t for t, rule in zip(touches, verdicts, strict=True) if rule in ("prefetch", "burst") and t.agent)
+    times = _times(shown)
+    return [rule or _company(touch, times) for touch, rule in zip(touches, verdicts, strict=True)]
 
 
 def _by_itself(touch: Touch, sent_at: float | None) -> str:
@@ -78,22 +81,34 @@ def _with_bursts(touches: Sequence[Touch], verdicts: list[str], links: int) -> l
     if enough < 2 or len(clicks) < enough:
         return verdicts
     judged = list(verdicts)
-    start = 0
-    for end, (at, _, _) in enumerate(clicks):
+    start = marked = 0
+    together: Counter[int | None] = Counter()  # the links of those clicks that lie near enough
+    for end, (at, link, _) in enumerate(clicks):
+        together[link] += 1
         while at - clicks[start][0] > BURST_SECONDS:
+            together[clicks[start][1]] -= 1
+            if not together[clicks[start][1]]:
+                del together[clicks[start][1]]
             start += 1
-        together = clicks[start : end + 1]
-        if len({link for _, link, _ in together}) >= enough:
-            for _, _, place in together:
+        if len(together) >= enough:
+            for _, _, place in clicks[max(start, marked) : end + 1]:
                 judged[place] = judged[place] or "burst"
+            marked = end + 1
     return judged
 
 
-def _company(touch: Touch, shown: Sequence[Touch]) -> str:
+def _times(shown: Iterable[Touch]) -> dict[tuple[str, str], list[float]]:
+    """{(program, network): when it was seen, in order}."""
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for touch in shown:
+        times[touch.agent, touch.network].append(touch.at)
+    return {who: sorted(seen) for who, seen in times.items()}
+
+
+def _company(touch: Touch, times: Mapping[tuple[str, str], Sequence[float]]) -> str:
     if touch.type == OPT_OUT:
         return ""
-    for other in shown:
-        same = other.agent == touch.agent and other.network == touch.network
-        if same and abs(other.at - touch.at) <= COMPANY_SECONDS:
-            return "company"
-    return ""
+    seen = times.get((touch.agent, touch.network), ())
+    after = bisect_left(seen, touch.at)
+    near = (abs(at - touch.at) <= COMPANY_SECONDS for at in seen[max(0, after - 1) : after + 1])
+    return "company" if any(near) else ""

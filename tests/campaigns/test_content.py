@@ -88,7 +88,7 @@ def test_an_unclosed_tag_is_told_at_once(html: str) -> None:
 
 @pytest.mark.parametrize("tag", ["div", "svg><td"])
 def test_elements_nested_too_deep_for_the_inliner_keep_their_sheet(tag: str) -> None:
-    html = GOOD + "<style>p { color: red }</style>" + f"<{tag}>" * 20_000
+    html = GOOD + "<style>p { color: red }</style>" + f"<{tag}>" * 14_000
     assert [problem.code for problem in checked(html=html) if "nested" in problem.message] == ["style-not-inlined"]
 
 
@@ -97,6 +97,27 @@ def test_elements_nested_too_deep_for_the_inliner_keep_their_sheet(tag: str) -> 
 )
 def test_odd_texts_are_read_in_linear_time(text: str) -> None:
     assert compile_content("a", "x", text, fields=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"html": "<br>" * 30_001}, "too-many-elements"),
+        ({"html": "<p" + " a" * 1_001 + ">"}, "too-many-elements"),
+        ({"html": '<a href="https://a.example">x</a>' * 3_001}, "too-many-links"),
+        ({"text": "https://a.example " * 3_001}, "too-many-links"),
+    ],
+)
+def test_more_than_any_message_has_is_refused_with_words(changes: dict[str, str], code: str) -> None:
+    assert [(problem.severity, problem.code) for problem in checked(**changes)] == [("error", code)]
+
+
+@pytest.mark.parametrize(
+    ("html", "text"), [("<p>a{", "x"), ("<body>a{</body>", "x"), ("x", "see {https://a.example/x} {"), ("{", "")]
+)
+def test_a_bracket_before_a_link_or_the_pixel_is_a_bracket(html: str, text: str) -> None:
+    seen = compile_content("a", html, text, fields=NAMES).render({})
+    assert "{" in (seen.html if "{" in html else seen.text)
 
 
 def test_errors_come_first() -> None:
