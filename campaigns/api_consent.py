@@ -88,8 +88,18 @@ class ConsentChangeSerializer(Selectable, serializers.ModelSerializer[ConsentCha
     class Meta:
         model = ConsentChange
         fields = [
-            "id", "at", "flag", "before", "after", "way", "source", "by", "letter", "delivery", "profile_import",
-        ]  # fmt: skip
+            "id",
+            "at",
+            "flag",
+            "before",
+            "after",
+            "way",
+            "source",
+            "by",
+            "letter",
+            "delivery",
+            "profile_import",
+        ]
 
 
 class ConsentHistory:

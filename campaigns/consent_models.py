@@ -58,6 +58,8 @@ class ProfileRows(Watched[Any]):
         """For consent.py, which writes the history and tells of staff's acts in the same transaction. Out: how many."""
         return models.QuerySet.update(self, **{flag: to, "modified_at": timezone.now()})
 
+    switch.alters_data = True  # type: ignore[attr-defined]  # no template may call it
+
 
 class Consenting(models.Model):
     """The opt-outs of a profile. A new one may be made with them; afterwards saving never writes them."""
@@ -218,4 +220,9 @@ def is_held(address: str, profile: str) -> str:
     In: SQL of the address, in lower case and ASCII, and of the profile's key, which may be null.
     """
     return f"""EXISTS (SELECT 1 FROM {_OUT} held WHERE held.address = {address} AND held.undone_at IS NULL
-        AND NOT EXISTS (SELECT 1 FROM {_IN} back WHERE back.profile_id = {profile} AND back.address = held.address))"""
+        AND NOT {is_back("held.address", profile)})"""
+
+
+def is_back(address: str, profile: str) -> str:
+    """SQL that is true where the profile was opted in again at that mailbox. In: as of `is_held`."""
+    return f"EXISTS (SELECT 1 FROM {_IN} back WHERE back.profile_id = {profile} AND back.address = {address})"

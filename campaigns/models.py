@@ -103,7 +103,7 @@ class Profile(Consenting):
         ] + [
             # One mailbox, also in old rows with capitals, of which there are few (consent.py).
             models.Index(Lower("email"), name="profile_email_capitals", condition=~Q(email=Lower("email"))),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         return self.email or f"#{self.pk}"

@@ -16,9 +16,19 @@ from .models import Profile
 from .retelling import retold
 
 PERSON = (
-    "email", "first_name", "last_name", "gender", "birth_date", "mobile", "city", "country", "language", "time_zone",
-    "email_format", "attributes",
-)  # fmt: skip
+    "email",
+    "first_name",
+    "last_name",
+    "gender",
+    "birth_date",
+    "mobile",
+    "city",
+    "country",
+    "language",
+    "time_zone",
+    "email_format",
+    "attributes",
+)
 AGAIN = ("opt_in_again", "consent_source", "consent_seen")
 
 
@@ -44,9 +54,11 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Opt in again"), required=False, widget=forms.CheckboxSelectMultiple
     )
     consent_source = forms.CharField(
-        label=gettext_lazy("Source of the consent"), required=False, max_length=MOST_SOURCE,
+        label=gettext_lazy("Source of the consent"),
+        required=False,
+        max_length=MOST_SOURCE,
         help_text=gettext_lazy("Needed to opt in again: where this person said so, like “paper form of 12 May”."),
-    )  # fmt: skip
+    )
     consent_seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
     class Meta:

@@ -62,9 +62,13 @@ def upsert(
     done: list[tuple[int, int, Tally]] = []
     with transaction.atomic():
         held = ProfileImport.objects.create(
-            file_name="API", data=b"", state=ProfileImport.State.DONE, unit=unit or units.root(),
-            empty_clears=empty_clears, created_by=origin.by,
-        )  # fmt: skip
+            file_name="API",
+            data=b"",
+            state=ProfileImport.State.DONE,
+            unit=unit or units.root(),
+            empty_clears=empty_clears,
+            created_by=origin.by,
+        )
         for columns, alike in _by_columns(lines).items():
             stage_lines(held, alike)
             done.append(move_staged(held, list(columns), origin, 2 * MAX_ROWS))
@@ -80,10 +84,12 @@ def upsert(
 def _summed(done: Sequence[tuple[int, int, Tally]]) -> Upserted:
     said = [tally for _created, _updated, tally in done]
     return Upserted(
-        sum(created for created, _updated, _said in done), sum(updated for _created, updated, _said in done),
-        sum(one.opted_out for one in said), sum(one.opted_in for one in said),
+        sum(created for created, _updated, _said in done),
+        sum(updated for _created, updated, _said in done),
+        sum(one.opted_out for one in said),
+        sum(one.opted_in for one in said),
         sorted({line for one in said for line, _column in one.stays}),
-    )  # fmt: skip
+    )
 
 
 def _twice(lines: Sequence[Line]) -> list[str]:

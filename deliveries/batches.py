@@ -133,7 +133,11 @@ def renew(lease: Lease) -> None:
 CLAIMABLE = (LogStatus.PENDING, LogStatus.SENT, LogStatus.FAILED)
 _HELD = "due_at IS NOT NULL"  # as are all claimed rows: it lets the index of due rows find them
 _CLAIMABLE = f"status IN ({', '.join(f'{status:d}' for status in CLAIMABLE)})"
-_MAILBOX_OUT = consent_models.is_held("LOWER(l.address)", "l.profile_id")
+# A letter's link switches whoever has the address (campaigns/consent.py): only where the profile is gone or has another
+# address since, it must be looked for.
+_MAILBOX_OUT = (
+    f"((p.email IS NULL OR p.email <> l.address) AND {consent_models.is_held('LOWER(l.address)', 'l.profile_id')})"
+)
 _WAITS = f"l.{_CLAIMABLE} AND l.claim_fence IS NULL"
 
 

@@ -50,8 +50,9 @@ MALFORMED = ~Q(email__regex=ADDRESS) | (
     )
 )
 
-_LOG, _EXCLUSION, _BATCH, _QUARANTINE = (
-    model._meta.db_table for model in (SendingLog, ExclusionLog, Batch, QuarantinedAddress)
+_LOG, _EXCLUSION, _BATCH, _QUARANTINE, _PROFILE, _OPTED_OUT = (
+    model._meta.db_table
+    for model in (SendingLog, ExclusionLog, Batch, QuarantinedAddress, Profile, consent_models.AddressOptOut)
 )
 
 # The profiles that an earlier run of a delivery left out; those hidden by a list, too.
@@ -168,8 +169,13 @@ class Target:
             cursor.executemany(change % "cause", [(Reason.BAD_QUALITY, pk) for address, pk in written if not address])
 
     def _exclude_opted_out_mailboxes(self) -> None:
-        """Those that a letter's link took out, whoever has them now (domain.md §8)."""
-        leave_out(Reason.DENYLISTED, consent_models.is_held(f"LOWER({_TARGET}.address)", f"{_TARGET}.profile_id"))
+        """Those that a letter's link took out, whoever has them now (domain.md §8). Old addresses may have capitals;
+        all are lower-cased only where there is one."""
+        held = f"(SELECT address FROM {_OPTED_OUT} WHERE undone_at IS NULL GROUP BY address) held"
+        not_back = f"NOT {consent_models.is_back('held.address', f'{_TARGET}.profile_id')}"
+        spellings = [f"{_TARGET}.address", *([f"LOWER({_TARGET}.address)"] if _some_have_capitals() else [])]
+        for address in spellings:
+            leave_out(Reason.DENYLISTED, f"held.address = {address} AND {not_back}", source=held)
 
     def _exclude_quarantined(self) -> None:
         """Erroneous addresses are still targeted (domain.md §8)."""
@@ -261,6 +267,12 @@ class Target:
                 JOIN {_BATCH} b ON b.delivery_id = %s AND b.number = t.number""",
             [*constants.values(), *due, first, filled, self.batch_size, *ids, delivery_id],
         )
+
+
+def _some_have_capitals() -> bool:
+    """Whether any profile's address has; the order lets the index of just these answer."""
+    low = f"SELECT LOWER(email) FROM {_PROFILE} WHERE NOT (email = LOWER(email)) ORDER BY LOWER(email) LIMIT 1"
+    return bool(_rows(low))
 
 
 def _defaults(model: type[Model], without: Collection[str]) -> dict[str, Any]:

@@ -126,9 +126,12 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
 def _optout_page(request: HttpRequest, log: SendingLog, token: str) -> HttpResponse:
     way = landing.trail(log.delivery_id)
     context: dict[str, Any] = {
-        "way": way, "address": log.address, "out": optout.is_out(log), "may_undo": optout.may_undo(log),
+        "way": way,
+        "address": log.address,
+        "out": optout.is_out(log),
+        "may_undo": optout.may_undo(log),
         "proof": optout.is_proof(log),
-    }  # fmt: skip
+    }
     response = TemplateResponse(request, "reporting/optout.html", context)
     response["Referrer-Policy"] = "no-referrer"  # the address of this page holds the token
     return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -167,8 +168,9 @@ def test_the_history_says_which_letter_and_how(sent: Any) -> None:
     post(log, act="undo")
     told = ConsentChange.objects.order_by("pk").values_list("way", "letter", "delivery", "profile")
     assert list(told) == [
-        ("one_click", log.pk, log.delivery_id, log.profile_id), ("undo", log.pk, log.delivery_id, log.profile_id),
-    ]  # fmt: skip
+        ("one_click", log.pk, log.delivery_id, log.profile_id),
+        ("undo", log.pk, log.delivery_id, log.profile_id),
+    ]
 
 
 def test_an_internationalised_domain_is_one_mailbox_in_both_its_spellings(sent: Any) -> None:
@@ -179,6 +181,34 @@ def test_an_internationalised_domain_is_one_mailbox_in_both_its_spellings(sent: 
     assert list(out("ann@bücher.example").values()) == [True]
     Profile.objects.create(email="ann@bücher.example")
     assert reached("ann@xn--bcher-kva.example") == []
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="its writers wait for each other; test_on_postgres runs it")
+@pytest.mark.django_db(transaction=True)
+def test_letters_at_the_same_moment_lose_no_wish(sent: Any) -> None:
+    """One letter's undo while another letter opts out: the address stays out, and so do its profiles."""
+    one = first_log(sent())
+    two = fresh_letter(sent)
+    Profile.objects.create(email=X)
+    for _ in range(10):
+        post(one, act="out"), post(two, act="undo")
+        at_once = Barrier(4)
+        acts = [(one, "undo"), (two, "out"), (one, "undo"), (two, "out")]
+        threads = [Thread(target=_at_once, args=(at_once, *act)) for act in acts]
+        [thread.start() for thread in threads], [thread.join() for thread in threads]
+        assert set(out().values()) == {True}
+        assert list(AddressOptOut.objects.filter(undone_at=None).values_list("letter", flat=True)) == [two.pk]
+        for profile in out():
+            last = ConsentChange.objects.filter(profile=profile).latest("pk")
+            assert last.after
+
+
+def _at_once(barrier: Barrier, log: SendingLog, act: str) -> None:
+    barrier.wait()
+    try:
+        post(log, act=act)
+    finally:
+        connection.close()
 
 
 def test_a_proofs_link_unsubscribes_nobody_and_says_so(sent: Any, make_user: Any) -> None:
