@@ -32,10 +32,11 @@ class _Reader:
         self.draft = draft
         self.blocks: list[str] = []  # the gaps due where the open Liquid blocks began
         self.pieces: list[str] = []
+        self.length = 0  # characters in them
         self.gap = ""  # white space due before the next word
         self.started = False
         self.skipped = 0
-        self.links: list[tuple[str, int]] = []  # open links: address, number of pieces before
+        self.links: list[tuple[str, int, int]] = []  # open links: address, number of pieces and of characters before
 
     def read(self, token: Token) -> None:
         if token.kind == "start":
@@ -58,18 +59,27 @@ class _Reader:
             self.word("----")
             self.space("\n\n")
         elif token.name == "a":
-            self.links.append((element.value("href").strip(), len(self.pieces)))
+            self.links.append((element.value("href").strip(), len(self.pieces), self.length))
 
     def end(self, tag: str) -> None:
         self.skipped = max(0, self.skipped - (tag in _SKIPPED))
         self.widen(tag)
         if tag == "a" and self.links:
-            address, before = self.links.pop()
-            self.close_link(address, "".join(self.pieces[before:]).strip())
+            self.close_link(*self.links.pop())
 
-    def close_link(self, address: str, label: str) -> None:
-        if _LINK_TARGET.match(address) and address != label:
-            self.word(f" ({address})" if label else address)
+    def close_link(self, address: str, before: int, length: int) -> None:
+        """The address behind its label, unless that is the address. A longer label is not put together to be compared:
+        links that nobody closes would each get all that follows."""
+        if not _LINK_TARGET.match(address):
+            return
+        longer = self.length - length > len(address) + len(_GAPS[-1])
+        label = "" if longer else "".join(self.pieces[before:]).strip()
+        if longer or address != label:
+            self.word(f" ({address})" if longer or label else address)
+
+    def put(self, *texts: str) -> None:
+        self.pieces += texts
+        self.length += sum(map(len, texts))
 
     def widen(self, tag: str) -> None:
         if tag in _PARAGRAPHS:
@@ -84,7 +94,7 @@ class _Reader:
 
     def word(self, text: str) -> None:
         if not self.skipped:
-            self.pieces += [self.gap if self.started else "", text]
+            self.put(self.gap if self.started else "", text)
             self.gap, self.started = "", True
 
     def text(self, text: str) -> None:
@@ -100,12 +110,12 @@ class _Reader:
             self.gap = self.blocks[-1]
         elif name in BLOCKS and name != "comment":
             if self.gap == " ":  # within a line white space is put out where it stands
-                self.pieces.append(self.gap)
+                self.put(self.gap)
                 self.gap = ""
             self.blocks.append(self.gap)
         elif name in BLOCKS.values() and self.blocks:
             self.space(self.blocks.pop())
-        self.pieces.append(run)
+        self.put(run)
 
     def words(self, text: str) -> None:
         words = text.split()

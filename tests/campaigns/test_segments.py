@@ -132,7 +132,7 @@ def test_segments_and_liquid_give_the_same_for_the_same_work(template: str, prof
         assert fast == slow
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(templates, st.dictionaries(st.sampled_from(NAMES), long_texts, min_size=2), st.integers(0, 300))
 def test_segments_and_liquid_refuse_the_same(template: str, profile: dict[str, str], left: int) -> None:
     message = compiled(template)

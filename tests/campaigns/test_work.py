@@ -145,6 +145,10 @@ SHAPES = {
     "constant links": '<a href="https://a.example/">x</a>' * 6_000,
     "addresses in a text": "https://a.example " * 11_000,
     "elements": "<p>x</p>" * 25_000,
+    "links that nobody closes": "<a href='https://a.example/'>x" * 1_900 + "<a>x" * 20_000 + "</a>" * 21_900,
+    "signs": "<" * BIG,
+    "conditions in an address": "<img src='" + "{% if country %}a{% else %}b{% endif %}" * 400 + "'>",
+    "comments in an address": "<img src='" + "a{% comment %}{% endcomment %}" * 1_900 + "'>",
     "rules": "<style>" + "p{color:red}" * 10_000 + "</style>" + "<p>x</p>" * 10_000,
 }
 

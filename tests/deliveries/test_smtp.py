@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from time import sleep
 
 import pytest
 
-from deliveries.smtp import DsnRequest, Envelope, Outcome
+from deliveries.smtp import DsnRequest, Envelope, Outcome, Reply
+from deliveries.smtp_protocol import NotNow
 from tests.fakes.smtp_dispatch import BODY, Diary, dispatch, envelopes, run, transport
 from tests.fakes.smtp_server import Peer, Server, after
 
@@ -231,6 +233,33 @@ def test_a_body_that_cannot_be_built_fails_alone(serve: Callable[..., Server]) -
     diary = dispatch(serve(), 100, connections=2, body=build)
     assert diary.outcomes == ["PERMANENT", "ACCEPTED"] * 50
     assert diary.replies[1] == (1, Outcome.PERMANENT, 0, "", "no value for key 1", "build")
+
+
+def test_a_body_that_cannot_be_built_now_is_put_off(serve: Callable[..., Server]) -> None:
+    def build(key: int) -> bytes:
+        raise NotNow("too slow")
+
+    diary = dispatch(serve(), 1, body=build)
+    assert diary.replies[1] == (1, Outcome.TEMPORARY, 0, "", "too slow", "build")
+
+
+def test_bodies_that_take_long_to_be_refused_hold_up_no_tick(serve: Callable[..., Server]) -> None:
+    """The lease is looked at in ticks: thirty-two refusals of a second each would lose it."""
+
+    def build(key: int) -> bytes:
+        sleep(0.15)
+        raise ValueError("too much work")
+
+    diary, seen = Diary(), []
+
+    def tick(replies: list[Reply]) -> bool:
+        seen.append(len(replies))
+        return diary.tick(replies)
+
+    with closing(transport(serve(), diary, body=build)) as sender:
+        run(sender, diary, envelopes(6), tick)
+    assert diary.outcomes == ["PERMANENT"] * 6
+    assert max(seen) == 1
 
 
 def test_reports_are_asked_for_where_the_server_offers_them(serve: Callable[..., Server]) -> None:
