@@ -73,7 +73,8 @@ def _refusal(row: Schedule) -> str:
 
 def _next(row: Schedule) -> datetime:
     """The first of its dates that lies ahead; what was missed is not made up for (catch_up is off)."""
-    now, at = timezone.now(), row.next_run
+    now = timezone.now()
+    at: datetime = row.next_run
     with suppress(OverflowError, ValueError):  # a date or an interval that no calendar has
         for _step in range(_STEPS):
             at = row.calculate_next_run(at)
