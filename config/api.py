@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import include, path, re_path
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from knox.views import LoginView, LogoutView
 from rest_framework import serializers
 from rest_framework.routers import DefaultRouter
@@ -18,6 +18,7 @@ from campaigns.api_token_views import TokenViewSet
 from campaigns.api_tokens import TokenAuthentication
 from campaigns.api_typologies import TypologyViewSet
 from campaigns.login import PasswordOnce
+from config.api_document import DocumentView
 from deliveries.api import DeliveryViewSet
 from deliveries.api_quarantine import QuarantineViewSet
 from deliveries.api_webhooks import CallViewSet, EndpointViewSet
@@ -70,7 +71,7 @@ router.register("tokens", TokenViewSet)
 urlpatterns = [
     path("token/", TokenView.as_view(), name="api-token"),
     path("token/end/", EndTokenView.as_view(), name="api-token-end"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", DocumentView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("deliveries/<int:pk>/stats/", StatsView.as_view(), name="delivery-stats"),
     path("deliveries/<int:pk>/tracking-logs/", TrackingLogView.as_view(), name="api-tracking-logs"),

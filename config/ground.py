@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import ipaddress
 import json
 import os
 import secrets
@@ -74,6 +75,25 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         reason = f"is taken; give another with {option}" if taken else f"cannot be used: {error.strerror}"
         raise CannotStart(f"port {port} of {host} {reason}.") from error
+
+
+def is_here(address: str) -> bool:
+    """Whether only this machine can send to or from that numeric address."""
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = known.ipv4_mapped if known.version == 6 else None
+    return (mapped or known).is_loopback
+
+
+def keep_demo_here(door: socket.socket, host: str) -> None:
+    """Raise CannotStart if others could reach the demo, whose passwords everybody knows, at that socket."""
+    if not is_here(door.getsockname()[0]):
+        raise CannotStart(
+            f"other machines reach {host}, and everybody knows the passwords of the demo accounts. Start with "
+            "--no-demo and make accounts of your own (manage.py createsuperuser), behind HTTPS; or leave out --host."
+        )
 
 
 def free_port(asked: int | None, usual: int, option: str) -> int:

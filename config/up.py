@@ -23,6 +23,7 @@ from config.supervisor import TAG, GaveUp, Program, Supervisor, end_all, ending,
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ANSWER_SECONDS = 60.0
+KNOWN_PASSWORDS = 3  # exit status of config.prepare
 LOG_BYTES = 5_000_000
 
 
@@ -62,7 +63,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of `up`; a wrong one ends the process with its usage."""
     parser = argparse.ArgumentParser(prog="manage.py up", description="Start the whole product here; Ctrl-C stops it.")
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine only; another one needs --no-demo)",
+    )
     add("--port", type=_port, default=8000, help="port of the pages (default: %(default)s; 0: any free one)")
     add(
         "--data",
@@ -91,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
             if end_all(str(data), 2.0):
                 say("Ended what an earlier start had left running.")
             with ground.listen(options.host, options.port) as door:
+                if options.demo:
+                    ground.keep_demo_here(door, options.host)
                 place = _place(options, data, door)
                 ground.note(data, place.address)
                 _run(place, options, signals)
@@ -118,15 +125,13 @@ def _place(options: argparse.Namespace, data: Path, door: socket.socket) -> Plac
 
 
 def environment(place: Place, host: str, demo: bool) -> dict[str, str]:
-    """The environment of every child: the caller's, with the switches that make it this demo on this directory."""
-    hosts = [
-        "localhost",
-        "127.0.0.1",
-        "[::1]",
-        host,
-        socket.gethostname(),
-        *os.environ.get("ALLOWED_HOSTS", "").split(","),
-    ]
+    """The environment of every child: the caller's, with the switches that make it this demo on this directory.
+
+    A demo answers to no name but this machine's own for itself: checks.py refuses others.
+    """
+    hosts = ["localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host]
+    if not demo:
+        hosts += [socket.gethostname(), *os.environ.get("ALLOWED_HOSTS", "").split(",")]
     return {
         "EMAIL_URL": f"smtp://127.0.0.1:{place.smtp_port}",  # mail to staff is read where the demo's mail is read
         **os.environ,
@@ -191,7 +196,8 @@ def _shorten_logs(folder: Path) -> None:
 def prepare(place: Place, variables: Mapping[str, str], demo: bool, stop: Callable[[], bool]) -> str:
     """Migrate, and seed the demo. Returns what the seeding says of its accounts and first clicks. Raises GaveUp."""
     say("Preparing the database" + (" and the demo …" if demo else " …"))
-    command = [sys.executable, "-m", "config.prepare", *(["--demo"] if demo else [])]
+    public = [] if ground.is_here(place.door.getsockname()[0]) else ["--public"]
+    command = [sys.executable, "-m", "config.prepare", *(["--demo"] if demo else public)]
     words = place.log("seed")
     with place.log("prepare").open("wb") as log, words.open("wb") as out:
         child = subprocess.Popen(
@@ -201,6 +207,8 @@ def prepare(place: Place, variables: Mapping[str, str], demo: bool, stop: Callab
             if stop():
                 end_all(str(place.data), 2.0)
             time.sleep(0.05)
+    if child.returncode == KNOWN_PASSWORDS and not stop():
+        raise GaveUp(words.read_text().strip())
     if child.returncode and not stop():
         raise GaveUp(f"preparing failed ({ending(child.returncode)}). {last_lines(place.log('prepare'))}")
     return words.read_text()

@@ -12,9 +12,14 @@ if settings.SECRET_KEY_IS_MISSING:  # gunicorn runs no system checks
     raise ImproperlyConfigured("SECRET_KEY is not set. Set it to 50 or more random characters.")
 _django = get_wsgi_application()
 
-from reporting.door import TrackingDoor  # noqa: E402 - needs the settings and the apps
+from config.demo_door import DemoDoor  # noqa: E402 - these need the settings and the apps
+from deliveries.checks import demo_stays_here  # noqa: E402
+from reporting.door import TrackingDoor  # noqa: E402
+
+for problem in demo_stays_here(None):
+    raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")
 
 # A thread that comes back from a query waits this long for one that computes. With Python's 5 ms clicks are answered
 # by a third more slowly when there are as many as can be answered (tests/bench/tracking_speed.py).
 sys.setswitchinterval(0.0005)
-application = TrackingDoor(_django)
+application = DemoDoor(TrackingDoor(_django)) if settings.DEMO else TrackingDoor(_django)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -40,6 +42,31 @@ def secret_key_is_set(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         remedy = "Set it to 50 or more random characters; `python3 manage.py up` makes one in its data directory."
         return [Error("SECRET_KEY is not set.", hint=remedy, id="deliveries.E003")]
     return []
+
+
+@register()
+def demo_stays_here(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """DEMO=1 means plain HTTP and accounts whose passwords everybody knows: no other machine may be let in. wsgi.py
+    asks too, since gunicorn runs no checks."""
+    if not settings.DEMO:
+        return []
+    open_to_others = {f"ALLOWED_HOSTS names {name}": not _is_here(name) for name in settings.ALLOWED_HOSTS} | {
+        f"PUBLIC_URL is {settings.PUBLIC_URL}": not _is_here(urlsplit(settings.PUBLIC_URL).hostname or ""),
+        "BEHIND_PROXY is on": settings.BEHIND_PROXY,
+    }
+    remedy = "Set DEMO=0 with settings of your own and real accounts, or leave the demo to `manage.py up`."
+    return [
+        Error(f"DEMO is on, but {rule}.", hint=remedy, id="deliveries.E004")
+        for rule, open_ in open_to_others.items()
+        if open_
+    ]
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 _ROLES_LIMIT = """

@@ -73,7 +73,7 @@ def _refusal(row: Schedule) -> str:
 
 def _next(row: Schedule) -> datetime:
     """The first of its dates that lies ahead; what was missed is not made up for (catch_up is off)."""
-    now: datetime = timezone.now()
+    now = timezone.now()
     at: datetime = row.next_run
     with suppress(OverflowError, ValueError):  # a date or an interval that no calendar has
         for _step in range(_STEPS):

@@ -19,7 +19,7 @@ from django_q.signals import pre_enqueue
 
 # What a task of ours consists of: no hook, chain, iter_count, cached, save or sync.
 _KNOWN = frozenset(
-    ("id", "name", "func", "args", "kwargs", "started", "group", "timeout", "ack_failure", "cluster", "ack_id")
+    {"id", "name", "func", "args", "kwargs", "started", "group", "timeout", "ack_failure", "cluster", "ack_id"}
 )
 _PLAIN = (int, float, str)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import ground
+from config.demo_door import DemoDoor
 
 
 @pytest.fixture
@@ -61,3 +62,45 @@ def test_the_secret_key_is_for_its_owner_alone_and_stays(tmp_path: Path) -> None
     assert len(key) >= 50
     assert (data / "secret-key").stat().st_mode & 0o777 == 0o600
     assert data.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("fe80::1%eth0", False),
+        ("", False),
+        ("/run/socket", False),
+    ],
+)
+def test_only_loopback_is_here(address: str, here: bool) -> None:
+    assert ground.is_here(address) == here
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_demo_that_others_could_reach_is_refused_with_what_to_do(host: str) -> None:
+    with ground.listen(host, 0) as door, pytest.raises(ground.CannotStart, match="--no-demo"):
+        ground.keep_demo_here(door, host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_a_demo_of_this_machine_is_not(host: str) -> None:
+    with ground.listen(host, 0) as door:
+        ground.keep_demo_here(door, host)
+
+
+def test_behind_the_demos_door_nobody_comes_from_elsewhere() -> None:
+    said: list[str] = []
+    door = DemoDoor(lambda environ, start: [b"page"])
+    assert list(door({"REMOTE_ADDR": "127.0.0.1"}, lambda status, headers: None)) == [b"page"]
+    for address in ("192.0.2.1", "", "::ffff:192.0.2.1"):
+        refused = door({"REMOTE_ADDR": address, "HTTP_HOST": "localhost"}, lambda status, headers: said.append(status))
+        assert b"page" not in b"".join(refused)
+    assert said == ["403 Forbidden"] * 3

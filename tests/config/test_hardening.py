@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
 from campaigns import audit_chain, second_factor, totp
 from campaigns.login_models import SecondFactor
+from config import api_document
+from config.api_document import DocumentView
 from deliveries import old_tokens, sns_signatures, tokens
 
 PRODUCTION = {
@@ -73,6 +76,53 @@ def test_no_page_lets_a_script_or_a_style_in_that_is_not_a_file_of_ours(client: 
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("page", ["/admin/login/", "/t/u/nobody", "/api/messages/", "/api/docs/", "/healthz", "/none"])
+def test_no_page_may_ask_the_browser_for_a_device(client: Client, page: str) -> None:
+    policy = client.get(page)["Permissions-Policy"]
+    assert {"camera=()", "microphone=()", "geolocation=()", "payment=()", "usb=()"} <= set(policy.split(", "))
+    assert "=*" not in policy and "self" not in policy
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("messages/", 200),
+        ("profiles/", 200),
+        ("users/", 200),
+        ("profiles/0/", 404),
+        ("nothing/", 404),
+        ("deliveries/?state=none", 400),
+    ],
+)
+def test_no_cache_keeps_what_the_api_tells(admin_client: Client, path: str, status: int) -> None:
+    answer = admin_client.get(f"/api/{path}")
+    assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store, private")
+    refused = Client().get(f"/api/{path}")
+    assert refused["Cache-Control"] == "no-store, private"
+
+
+@pytest.mark.django_db
+def test_the_document_of_the_api_is_made_once_for_a_language_and_format_whoever_asks_how(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = DocumentView.generator_class.get_schema
+    monkeypatch.setattr(api_document, "_made", {})
+    monkeypatch.setattr(
+        DocumentView.generator_class,
+        "get_schema",
+        lambda self, **how: made.append(translation.get_language()) or real(self, **how),
+    )
+    for number in range(5):
+        for query in (f"version={number}", f"lang=xx{number}", "lang=fr", f"nothing={number}"):
+            answer = client.get(f"/api/schema/?{query}")
+            assert answer.status_code == 200 and answer.content.startswith(b"openapi: 3.1")
+    assert client.get("/api/schema/?format=json").json()["info"]["version"] == "1"
+    assert sorted(made) == ["en", "en", "fr"]
+
+
+@pytest.mark.django_db
 def test_a_page_that_asks_for_a_nonce_gets_a_fresh_one_each_time(rf: Any) -> None:
     from csp.middleware import CSPMiddleware
     from django.http import HttpResponse
@@ -101,6 +151,11 @@ def test_a_malformed_switch_stops_the_start_with_its_name_and_the_remedy(name: s
 def test_without_a_secret_key_nothing_is_served(tmp_path: Any) -> None:
     done = run(sys.executable, "-c", "import config.wsgi", SECRET_KEY="", DATA_DIR=str(tmp_path))
     assert done.returncode and "SECRET_KEY is not set" in done.stderr
+
+
+def test_a_demo_for_other_machines_is_not_served() -> None:
+    done = run(sys.executable, "-c", "import config.wsgi", DEMO="1")
+    assert done.returncode and "ALLOWED_HOSTS names office.example" in done.stderr and "DEMO=0" in done.stderr
 
 
 @pytest.mark.django_db

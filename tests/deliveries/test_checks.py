@@ -29,3 +29,22 @@ def test_a_missing_secret_key_is_refused(settings):
 
 def test_the_settings_as_shipped_pass():
     assert not {found for found in ids() if found and found.startswith("deliveries.E")}
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("ALLOWED_HOSTS", ["localhost", "office.example"]),
+        ("ALLOWED_HOSTS", ["*"]),
+        ("ALLOWED_HOSTS", ["0.0.0.0"]),
+        ("PUBLIC_URL", "http://192.0.2.1:8000"),
+        ("BEHIND_PROXY", True),
+    ],
+)
+def test_a_demo_that_other_machines_are_to_reach_is_refused(settings, key, value):
+    settings.DEMO, settings.ALLOWED_HOSTS = True, ["localhost", "127.0.0.1", "[::1]"]
+    assert "deliveries.E004" not in ids()
+    setattr(settings, key, value)
+    assert "deliveries.E004" in ids()
+    settings.DEMO = False
+    assert "deliveries.E004" not in ids()

@@ -404,7 +404,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
         "U": User.objects.create_superuser("root", "root@example.com", "pass-word-9"), "*": None,
     }  # fmt: skip
     return {"things": {name: thing.pk for name, thing in things.items()}, "people": people, "row": row.pk,
-            "uid": foreign.uid, "token": sign(row.pk).optout}  # fmt: skip
+            "uid": foreign.uid, "tokens": sign(row.pk)}  # fmt: skip
 
 
 def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
@@ -420,12 +420,15 @@ def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
     return {
         "pk": own, "object_id": own, "object_pk": own, "id": own, "message_id": things["message"],
         "user_id": things["user"], "group_id": things["group"], "row": world["row"],
-        "uid": world["uid"], "token": world["token"],
+        "uid": world["uid"], "token": getattr(world["tokens"], _PURPOSES.get(address.name, "optout")),
         "index": 0, "place": 0, "act": "confirm", "name": "to_deliver", "what": "exclusion-logs", "format": "json",
         "key": "0" * 32,
         "provider": "mailgun", "secret": "not-the-secret-" * 2, "content_type_id": _type_of_messages(),
         "app_label": "campaigns", "url": "nothing/here",
     }  # fmt: skip
+
+
+_PURPOSES = {"tracking-open": "pixel", "tracking-click": "link", "tracking-mirror": "mirror"}
 
 
 def _type_of_messages() -> int:

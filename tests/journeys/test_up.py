@@ -169,3 +169,13 @@ def test_a_taken_port_is_one_line(project: Path, tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert refused.stderr == f"manage.py up: port {port} of 127.0.0.1 is taken; give another with --port.\n"
+
+
+def test_others_reach_no_account_whose_password_everybody_knows(up: Callable[..., Up]) -> None:
+    refused = up("--host", "0.0.0.0")
+    assert refused.process.wait(60) == 1
+    assert "other machines reach 0.0.0.0" in refused.said() and "--no-demo" in refused.said()
+    assert up().welcomed().interrupt() == 0  # on loopback
+    again = up("--host", "0.0.0.0", "--no-demo")  # the accounts are there
+    assert again.process.wait(60) == 1
+    assert "admin, anna, peter" in again.said() and "changepassword" in again.said()
