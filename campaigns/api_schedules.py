@@ -43,7 +43,11 @@ class ScheduleSerializer(_Cleaned):
 
 
 class RecurrenceSerializer(_Cleaned):
-    """How often it is sent, once the series is on; `next_at` is null while it is off."""
+    """How often it is sent, once the series is on; `next_at` is null while it is off.
+
+    While it is on, turning `request_confirmation` off switches it off, and so does another time or period where no
+    confirmation is requested: whoever may start it looks at it and switches it on again.
+    """
 
     weekdays = serializers.ListField(child=serializers.IntegerField(min_value=1, max_value=7), required=False)
 

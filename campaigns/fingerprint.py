@@ -30,13 +30,19 @@ def word(sealed: Seal) -> str:
 
 
 def changed_since_seen(seen: str, now: Seal) -> list[str]:
-    """The parts that differ from those of the seal whose `word` somebody saw; all where it is the word of no such seal.
+    """The parts that differ from those of the seal whose `word` somebody saw, by name; all where it is the word of no
+    such seal.
 
     Whole digests are compared: who writes both texts could find two that share the beginning of one.
     """
     digests = seen.split("-")
     known = dict(zip(sorted(now), digests, strict=True)) if len(digests) == len(now) else {}
-    return changed_parts(known, now)
+    return by_name(known, now)
+
+
+def by_name(sealed: Seal, now: Seal) -> list[str]:
+    """The parts that differ, by name: seals that were kept have lost their order (PostgreSQL's jsonb has none)."""
+    return sorted(changed_parts(sealed, now), key=str.lower)
 
 
 def _digest(value: object) -> str:

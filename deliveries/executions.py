@@ -184,7 +184,8 @@ def _make_due(recurrence_id: int, now: datetime) -> Delivery | None:
     """Make all due slots of one recurrence. Out: the execution of the last one, which is to be prepared."""
     with transaction.atomic():
         # The message first, as everywhere: an edit holds it while it waits for its recurrence.
-        if Message.objects.select_for_update().filter(recurrence=recurrence_id).first() is None:
+        held = Message.objects.select_for_update(of=("self",)).filter(recurrence=recurrence_id)
+        if not held.first():
             return None
         locked = Recurrence.objects.select_for_update(of=("self",)).select_related("message__campaign", "owner")
         recurrence = locked.filter(pk=recurrence_id, next_at__lte=now).first()

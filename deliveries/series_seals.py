@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from campaigns.fingerprint import Seal, changed_parts
+from campaigns.fingerprint import Seal, by_name
 from campaigns.said import Said
 from campaigns.said import said as _
 
@@ -34,7 +34,7 @@ def differing(seal: SeriesSeal | None, form: Seal) -> str:
     """What of `form` nobody who may start the series has seen, as a sentence; empty if all was."""
     if seal is None:
         return _("The series was switched on before an upgrade: nobody has confirmed its form since.")
-    changed = changed_parts(seal.form, form)
+    changed = by_name(seal.form, form)
     if not changed:
         return ""
     return _("Changed since the series was switched on: %(names)s.", names=", ".join(changed))

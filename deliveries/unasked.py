@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.db.models import Max
 from django.utils import timezone
 
-from campaigns.fingerprint import Seal, changed_parts
+from campaigns.fingerprint import Seal, by_name
 from campaigns.models import Message, Schedule
 from campaigns.recurrence import Recurrence
 from campaigns.said import said as _
@@ -44,7 +44,7 @@ def terms(delivery: Delivery, message: Message, fingerprint: Seal) -> Terms:
     else:
         why = series_seals.differing(series_seals.of(delivery.parent_id), form)
     fields: dict[str, Any] = {"starts_by_itself": wanted}
-    if delivery.asked_for and changed_parts(delivery.asked_for, form):
+    if delivery.asked_for and by_name(delivery.asked_for, form):
         fields["prepared_by"] = None  # nobody asked for this form
     if wanted and why:
         fields |= {"starts_by_itself": False, "asks": True, "expires_at": _until(delivery)}
@@ -87,7 +87,7 @@ def _nobodys() -> Any:
 def _since_asked(delivery: Delivery, form: Seal, wanted: bool) -> str:
     if not delivery.asked_for:
         return _("It was asked for before an upgrade: what was seen then is not known.") if wanted else ""
-    changed = changed_parts(delivery.asked_for, form)
+    changed = by_name(delivery.asked_for, form)
     return _("Changed since the preparation was asked for: %(names)s.", names=", ".join(changed)) if changed else ""
 
 

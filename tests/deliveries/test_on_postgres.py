@@ -10,7 +10,9 @@ import pytest
 from tests.postgres import running_postgres
 
 HERE = Path(__file__).parent
-ROOMS = ("ledger", "batches", "recovery", "sending", "sweeping", "typologies", "proof_limits")
+ROOMS = (
+    "ledger", "batches", "recovery", "sending", "sweeping", "typologies", "proof_limits", "unasked", "aggregation",
+)  # fmt: skip
 
 
 @pytest.mark.slow

@@ -330,7 +330,7 @@ def forged(make_series, eve, preparer):
 
 def test_the_dialog_the_mail_and_both_dashboards_name_what_changed(forged, starter, client):
     series, execution = forged
-    words = "Changed since the series was switched on: subject, HTML."
+    words = "Changed since the series was switched on: HTML, subject."
     assert words in confirmation(execution).warnings
     starting.request_confirmation(execution.pk)
     assert words in mail.outbox[0].body
@@ -359,7 +359,7 @@ def test_once_it_is_continued_the_next_one_starts_in_the_name_of_whoever_saw_it(
     eve.move_to(NINE + 24 * HOUR)
     assert (work().confirmed_by, Recurrence.objects.get().owner) == (other, other)
     line = series.events.get(code="series_continued")
-    assert line.user == other and "subject, HTML" in line.words
+    assert line.user == other and "HTML, subject" in line.words
 
 
 def test_the_one_that_waits_does_not_start_once_its_series_is_continued_in_another_form(forged, starter, preparer):
@@ -551,7 +551,7 @@ def test_prepared_from_a_page_that_showed_another_form_nothing_begins(unasked, p
     shown = word(sealing.form(unasked, unasked.message))
     patch(preparer, unasked.message, **FORGERY)
     unasked = Delivery.objects.get(pk=unasked.pk)
-    with pytest.raises(commands.Refused, match="subject, HTML") as refusal:
+    with pytest.raises(commands.Refused, match="HTML, subject") as refusal:
         commands.prepare(unasked, starter, seen=shown)
     assert refusal.value.code == "form_differs"
 
@@ -591,10 +591,10 @@ def test_a_dialog_that_was_open_while_it_was_prepared_anew_confirms_nothing(
     commands.prepare(Delivery.objects.get(pk=made.pk), preparer)
     preparing.run(made.pk)
     answer = client.post(address, dialog, follow=True).content.decode()
-    assert "Changed since you looked: subject, HTML." in answer
+    assert "Changed since you looked: HTML, subject." in answer
     assert Delivery.objects.get(pk=made.pk).confirmed_by is None
     shown = client.get(address, {"seen": dialog["seen"]}).content.decode()
-    assert "Changed since the page behind this was loaded: subject, HTML." in shown and 'id="dm-ok"' not in shown
+    assert "Changed since the page behind this was loaded: HTML, subject." in shown and 'id="dm-ok"' not in shown
     client.post(address, posted(client.get(address).content.decode()))
     assert Delivery.objects.get(pk=made.pk).confirmed_by == starter
 
@@ -616,7 +616,7 @@ def test_a_series_that_never_asks_is_switched_on_by_the_form_that_was_shown(off,
     client.post(address)  # without the form: nothing
     patch(preparer, off.message, **FORGERY)
     answer = client.post(address, dialog, follow=True).content.decode()
-    assert "Changed since you looked: subject, HTML." in answer and Recurrence.objects.get().next_at is None
+    assert "Changed since you looked: HTML, subject." in answer and Recurrence.objects.get().next_at is None
     client.post(address, posted(client.get(address).content.decode()))
     assert Recurrence.objects.get().next_at and SeriesSeal.objects.get().seen_by == starter
 
@@ -632,7 +632,7 @@ def test_the_api_takes_if_match_for_what_starts_unasked(off, starter, preparer):
     seen = form()
     patch(preparer, off.message, **FORGERY)
     differs = command("startSeries", f'"{seen}"')
-    assert differs.status_code == 412 and "subject, HTML" in str(differs.data)
+    assert differs.status_code == 412 and "HTML, subject" in str(differs.data)
     assert command("startSeries", f'"{form()}"').status_code == 200
     patch(preparer, off.message, subject="Again")
     told = client.get(f"/api/deliveries/{off.pk}/").data["changed_since_switched_on"]
