@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -15,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import access, units
+from . import access, masking, units
 from .admin_scope import InCampaign, ScopedAdmin, StackedInline, writable
 from .admin_typologies import ControlGroupForm
 from .duplicating import duplicate
@@ -121,6 +122,17 @@ def _occurrences(message: Message | None) -> list[tuple[str, str]]:
         return []
 
 
+def _traps_seen(sight: masking.Sight) -> Callable[[Message], str]:
+    """A read-only field: the message's traps as one reader sees them."""
+
+    @admin.display(description=gettext_lazy("traps"))
+    def traps_seen(message: Message) -> str:
+        traps = message.traps.all()
+        return ", ".join(str(masking.MARK if sight.hides_test(trap) else trap) for trap in traps) or "-"
+
+    return traps_seen
+
+
 @admin.register(Message)
 class MessageAdmin(PreviewPages, ScopedAdmin):
     """Messages of the campaigns that the user may read; read-only once confirmed."""
@@ -149,6 +161,17 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
         """By role and campaign, and not once confirmed."""
         return super().has_change_permission(request, obj) and (obj is None or may_change(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
+        """Where the form only shows, the traps without those that the user may not see."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        shown = _traps_seen(masking.sight(request.user, obj.campaign))
+        return [
+            (title, {**options, "fields": [shown if name == "traps" else name for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Campaigns in which the user may write alone; the default brand and typology are chosen already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -251,9 +251,13 @@ class KeyFilter(NumberFilter):  # type: ignore[misc]  # django-filter has no typ
         return qs if value is None else qs.filter(**{f"{self.field_name}_id": value})
 
 
-def paged(view: Any, rows: QuerySet[Any], serializer: Any) -> Response:
-    """A page of `rows` as the view pages, with the fields that were asked for."""
+def paged(
+    view: Any, rows: QuerySet[Any], serializer: Any, mask: Callable[[list[Any]], None] = lambda rows: None
+) -> Response:
+    """A page of `rows` as the view pages, with the fields that were asked for. `mask` hides in the page's rows what its
+    reader may not see."""
     page = view.paginate_queryset(rows)
+    mask(page)
     context = view.get_serializer_context()
     answer: Response = view.get_paginated_response(serializer(page, many=True, context=context).data)
     return answer

@@ -14,10 +14,10 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from campaigns import access
+from campaigns import access, units
 from campaigns.retelling import retold
 
-from . import approvals, proof_verdicts, proofs
+from . import approvals, masked_rows, proof_verdicts, proofs
 from .counters import counters
 from .models import Delivery
 from .proof_models import MOST
@@ -59,7 +59,7 @@ class ProofPages:
         access.require_prepare(request.user, delivery.campaign)
         if request.method != "POST":
             chosen = set(proofs.test_profiles().values_list("pk", flat=True))
-            return self._draw(request, delivery, "proof", **_choices(delivery, chosen, [Row()] * ROWS))
+            return self._draw(request, delivery, "proof", **_choices(delivery, request.user, chosen, [Row()] * ROWS))
         readers = {int(key) for key in request.POST.getlist("reader") if key.isdecimal() and len(key) < 19}
         rows = _typed(request.POST)
         try:
@@ -67,7 +67,8 @@ class ProofPages:
         except Refused as refusal:
             rows += [Row()] * (ROWS - len(rows))
             problem = retold(refusal.message)
-            return self._draw(request, delivery, "proof", problem=problem, **_choices(delivery, readers, rows))
+            choices = _choices(delivery, request.user, readers, rows)
+            return self._draw(request, delivery, "proof", problem=problem, **choices)
         number = proof.recipients.count()
         text = ngettext("Proof %(p)d: %(n)d mail is on its way.", "Proof %(p)d: %(n)d mails are on their way.", number)
         messages.success(request, text % {"p": proof.number, "n": number})
@@ -76,8 +77,10 @@ class ProofPages:
     def proofs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Which proofs were sent to whom, and what was said of them."""
         delivery = self.readable(request, pk)
+        sent, seen = proofs.history(delivery), masked_rows.sight(request.user, delivery)
+        masked_rows.mask_proofs(sent, seen)
         context = {
-            "proofs": proofs.history(delivery), "tab": "proofs", "numbers": counters(delivery),
+            "proofs": sent, "tab": "proofs", "numbers": counters(delivery),
             "other": delivery.verdicts.filter(proof=None).select_related("user"),
             "may_judge": delivery.state in EDITABLE and access.may_start(request.user, delivery.campaign),
         }  # fmt: skip
@@ -120,11 +123,14 @@ TITLES: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
-def _choices(delivery: Delivery, chosen: set[int], rows: list[Row]) -> dict[str, Any]:
-    substituting = proofs.may_substitute(delivery)
+def _choices(delivery: Delivery, by: Any, chosen: set[int], rows: list[Row]) -> dict[str, Any]:
+    """Of test profiles and of the target's profiles those that the user may read."""
+    substituting, seen = proofs.may_substitute(delivery), masked_rows.sight(by, delivery)
+    found = proofs.candidates(delivery) if substituting else []
+    hidden = seen.hidden(person.pk for person in found)
     return {
-        "readers": proofs.test_profiles(), "chosen": chosen, "rows": rows, "substituting": substituting,
-        "candidates": proofs.candidates(delivery) if substituting else [], "most": MOST,
+        "readers": proofs.test_profiles().filter(units.readable(by)), "chosen": chosen, "rows": rows, "most": MOST,
+        "substituting": substituting, "candidates": [person for person in found if person.pk not in hidden],
     }  # fmt: skip
 
 

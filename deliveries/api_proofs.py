@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from . import proof_verdicts, proofs
+from . import masked_rows, proof_verdicts, proofs
 from .models import Delivery
 from .proof_models import Proof, ProofRecipient, Verdict
 
@@ -48,13 +48,14 @@ class VerdictSerializer(serializers.ModelSerializer[Verdict]):
 
 
 class ReaderSerializer(serializers.ModelSerializer[ProofRecipient]):
-    """A mail of a proof."""
+    """A mail of a proof. `hidden`: for or as somebody of another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     status = serializers.CharField(source="sending_log.get_status_display", read_only=True)
 
     class Meta:
         model = ProofRecipient
-        fields = ["address", "test_profile", "profile", "prefix", "status"]
+        fields = ["address", "test_profile", "profile", "prefix", "status", "hidden"]
 
 
 class ProofSerializer(serializers.ModelSerializer[Proof]):
@@ -117,11 +118,16 @@ class DeliveryProofs:
     @action(detail=True, pagination_class=None)
     def proofs(self, request: Request, pk: str) -> Response:
         """The proofs of a delivery, newest first."""
-        return Response(ProofSerializer(proofs.history(self.get_object()), many=True).data)
+        delivery = self.get_object()
+        found = proofs.history(delivery)
+        masked_rows.mask_proofs(found, masked_rows.sight(request.user, delivery))
+        return Response(ProofSerializer(found, many=True).data)
 
     @extend_schema(responses=VerdictSerializer(many=True), filters=False)
     @action(detail=True, pagination_class=None)
     def verdicts(self, request: Request, pk: str) -> Response:
         """What was said of a delivery and its proofs, newest first."""
-        found = self.get_object().verdicts.select_related("proof")
+        delivery = self.get_object()
+        found = list(delivery.verdicts.select_related("proof"))
+        masked_rows.mask_verdicts(found, masked_rows.sight(request.user, delivery))
         return Response(VerdictSerializer(found, many=True).data)

@@ -27,7 +27,7 @@ from campaigns.said import said
 from campaigns.said import said as _
 from campaigns.test_profile_models import TestProfile
 
-from . import control_rules, doorbells, proof_mailing, sealing
+from . import control_rules, doorbells, masked_rows, proof_mailing, sealing
 from .audited import audited
 from .commands import ask
 from .control_rules import Facts, Phase
@@ -81,7 +81,7 @@ def send_proof(
         raise Refused("not_editable", _("No proof can be sent: it is “%(state)s”.", state=delivery.get_state_display()))
     chosen = list(test_profiles().filter(pk__in=list(readers)))
     _check_size(delivery, by, len(chosen) + len(substitutions))
-    content = _content(delivery, substitutions)
+    content = _content(delivery, by, substitutions)
     routing = delivery.routing or Routing.objects.filter(is_default=True, enabled=True).first()
     if routing is None:
         raise Refused(
@@ -114,10 +114,10 @@ def _check_size(delivery: Delivery, by: Any, size: int) -> None:
         raise Refused("proof_size", words, size=size)
 
 
-def _content(delivery: Delivery, substitutions: Sequence[Substitution]) -> dict[str, Any]:
+def _content(delivery: Delivery, by: Any, substitutions: Sequence[Substitution]) -> dict[str, Any]:
     """What is sent: for the target's profiles what was prepared, for test profiles alone the message as it stands."""
     if substitutions:
-        _check_substitutions(delivery, substitutions)
+        _check_substitutions(delivery, by, substitutions)
         content = proof_mailing.marked(delivery.content)
     else:
         content = proof_mailing.marked(proof_mailing.of_now(delivery.message, audiences.attribute_names()))
@@ -128,7 +128,7 @@ def _content(delivery: Delivery, substitutions: Sequence[Substitution]) -> dict[
     return content
 
 
-def _check_substitutions(delivery: Delivery, substitutions: Sequence[Substitution]) -> None:
+def _check_substitutions(delivery: Delivery, by: Any, substitutions: Sequence[Substitution]) -> None:
     if not may_substitute(delivery) or sealing.changed_since_prepared(delivery):
         words = _(
             "The message can be sent as a profile of its target gets it once it is prepared as it stands. Prepare."
@@ -143,6 +143,7 @@ def _check_substitutions(delivery: Delivery, substitutions: Sequence[Substitutio
             raise Refused("bad_prefix", _("A prefix is one line of at most %(n)s characters.", n=MOST_PREFIX))
     wanted = {row.profile for row in substitutions}
     targeted = set(delivery.sending_logs.filter(profile__in=wanted).values_list("profile_id", flat=True))
+    targeted -= masked_rows.sight(by, delivery).hidden(targeted)  # whom one may not read is not there
     if strangers := sorted(wanted - targeted):
         raise Refused(
             "not_targeted", _("Not in the target: the profiles %(names)s.", names=", ".join(map(str, strangers)))

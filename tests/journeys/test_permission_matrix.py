@@ -241,9 +241,9 @@ RELATED = tuple(f"{role}-{relation}" for role in ROLES for relation in ("own", "
 # Whole logs, and what is everybody's: from a unit below All, nobody reads the former nor writes the latter.
 _WHOLE = (
     "auditentry", "feedbackevent", "sendinglog", "exclusionlog", "deliveryevent", "trackinglog", "webhook",
-    "typologyrule", "quarantinedaddress-", "apitoken-detail",
+    "typologyrule", "quarantinedaddress", "apitoken-detail",
 )  # fmt: skip
-_EVERYBODYS = ("quarantinedaddress", "qualificationrule", "typology", "nevertracked")
+_EVERYBODYS = ("qualificationrule", "typology", "nevertracked")
 _SHOWING = ("_changelist", "_change", "_history", "_try", "-list", "-detail")
 EXPORTS = frozenset({
     "delivery-export", "delivery-export-sending-logs", "delivery-export-progress", "delivery-evidence",
