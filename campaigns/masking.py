@@ -60,7 +60,7 @@ class Sight:
         """Whether a test profile, or one that is gone, is masked."""
         return not self.all and not self._shows([test_profile.unit_id] if test_profile else ())
 
-    def _shows(self, places: Collection[int]) -> bool:
+    def _shows(self, places: Collection[int | None]) -> bool:
         """In: the units of those whom a row may be about; none: they are gone."""
         return self.units is None or (bool(self.units.intersection(places)) if places else self.own)
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Campaign
+from campaigns.unit_models import unit_field
 from deliveries.models import Delivery
 
 from .criteria import Level
@@ -17,7 +18,8 @@ _ratio = [MinValueValidator(0), MaxValueValidator(1)]
 
 
 class AlertDashboard(models.Model):
-    """What a group of people is told about, in one mail. Off by default."""
+    """What a group of people is told about, in one mail. Off by default. It watches the deliveries at and below its
+    unit, and each member is told of those that lie where they may read."""
 
     label = models.CharField(_("label"), max_length=128, unique=True)
     enabled = models.BooleanField(_("enabled"), default=False)
@@ -37,6 +39,7 @@ class AlertDashboard(models.Model):
     throughput_processed = models.FloatField(_("throughput: only if processed below"), default=0.8, validators=_ratio)
     throughput_minimum = models.PositiveIntegerField(_("minimum throughput (messages an hour)"), default=1000)
     progress_processed = models.FloatField(_("in progress: processed ratio above"), default=0, validators=_ratio)
+    unit = unit_field()
 
     class Meta:
         ordering = ["label"]
@@ -107,7 +110,9 @@ class Alert(models.Model):
     at = models.DateTimeField(_("date"), default=timezone.now)
     subject = models.CharField(_("subject"), max_length=255)
     text = models.TextField(_("text"))
-    letters = models.JSONField(default=dict, editable=False)  # by language: [subject, text, HTML with colours]
+    # [{"people": [ids of users], "letters": {language: [subject, text, HTML with colours]}}], a part for those who may
+    # read the same deliveries. Written before parts were made: the letters of the whole, by language.
+    letters = models.JSONField(default=list, editable=False)
     sent_at = models.DateTimeField(_("sent"), null=True)
     recipients = models.PositiveIntegerField(_("recipients"), default=0)
 
