@@ -123,6 +123,12 @@ def may_administer(user: AnyUser, obj: Any = None) -> bool:
     return obj is None or units.writes(user, obj)
 
 
+def may_lift(user: AnyUser, campaign: Campaign) -> bool:
+    """True if `user` may take away that another person confirms or approves: an administrator of the campaign's unit or
+    above, not one from elsewhere whom a grant let in. Whoever may change the campaign may set it."""
+    return may_administer(user, campaign)
+
+
 def may_administer_all(user: AnyUser) -> bool:
     """True for Administration with the unit All: what concerns everybody (quarantine, rules), and lists of all logs,
     which others reach from a delivery or a profile that they may read (domain.md §3.5)."""

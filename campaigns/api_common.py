@@ -233,7 +233,9 @@ class WithUnit(serializers.Serializer[Any]):
         user = self.context["request"].user
         if self.instance is not None and self.instance.unit_id == unit.pk:
             return unit
-        if not (access.may_administer(user) and units.writable_units(user).filter(pk=unit.pk).exists()):
+        # From elsewhere nobody takes into their own unit what a grant lets them change: there they would be its
+        # administrator.
+        if not (access.may_administer(user, self.instance) and units.writable_units(user).filter(pk=unit.pk).exists()):
             raise PermissionDenied("Only an administrator of the unit may put something into it.")
         return unit
 
