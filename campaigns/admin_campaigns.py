@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
@@ -24,7 +24,7 @@ from guardian.admin import (
     UserManage,
 )
 
-from . import access, granting
+from . import access, granting, senders
 from .admin_scope import ScopedAdmin, UnitAdmin, UnitOwned, key_in
 from .admin_units import who_may_start
 from .models import Brand, Campaign, Message
@@ -219,3 +219,10 @@ class BrandAdmin(UnitAdmin):
     list_display = ["label", "sender_name", "sender_address", "is_default"]
     fields = ["label", "sender_name", "sender_address", "reply_to", "sender_domains", "website", "is_default"]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
+
+    def save_model(self, request: HttpRequest, obj: Brand, form: Any, change: bool) -> None:
+        """An administrator may let answers go elsewhere, and is told so."""
+        super().save_model(request, obj, form, change)
+        if obj.reply_to and not senders.covers(obj, obj.reply_to):
+            words = _("Answers go to %(address)s, which is not in a domain of this brand.")
+            self.message_user(request, words % {"address": obj.reply_to}, messages.WARNING)

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import access, masking, units
+from . import access, masking, senders, units
 from .admin_scope import InCampaign, ScopedAdmin, StackedInline, writable
 from .admin_typologies import ControlGroupForm
 from .duplicating import duplicate
@@ -50,6 +50,13 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
             "text": forms.Textarea(attrs={"rows": 10, "cols": 100, "class": "vLargeTextField code"}),
             "traps": forms.CheckboxSelectMultiple,
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """A reply-to that is to be told of is told of beside it."""
+        super().__init__(*args, **kwargs)
+        told = senders.problems(self.instance) if self.instance.pk else []
+        if told and "reply_to" in self.fields:
+            self.fields["reply_to"].help_text = retold(told[0].message)
 
 
 class _InMessage(StackedInline):
@@ -212,7 +219,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
                 self.message_user(request, note, messages.WARNING)
         remember_untracked(form.instance)
         if "_continue" not in request.POST:
-            for problem in problems(form.instance)[:SHOWN]:
+            for problem in [*senders.problems(form.instance), *problems(form.instance)][:SHOWN]:
                 self.message_user(request, retold(problem.sentence), messages.WARNING)
 
     def response_add(self, request: HttpRequest, obj: Message, post_url_continue: str | None = None) -> HttpResponse:
@@ -249,7 +256,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         message: Message | None = kwargs.get("obj")
         context["field_names"] = known_fields()
         context["occurrences"] = _occurrences(message)
-        found = problems(message) if message and request.method == "GET" else []
+        found = [*senders.problems(message), *problems(message)] if message and request.method == "GET" else []
         context["problems"] = [(problem.severity, retold(problem.sentence)) for problem in found]
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import audiences, units
+from . import audiences, csv_profiles, units
 from .admin_scope import BoundedPaginator, UnitAdmin, starts_with
 from .condition_rows import ConditionsField
 from .models import Audience, AudienceMember, Profile
@@ -32,11 +32,9 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         ]  # fmt: skip
 
     def clean_attributes(self) -> dict[str, str]:
-        """Messages and filters read attributes as text."""
-        held = self.cleaned_data["attributes"] or {}
-        if not isinstance(held, dict) or not all(isinstance(value, str) for value in held.values()):
-            raise ValidationError(_('Write texts by name, like {"size": "M", "city": "Paris"}.'))
-        return held
+        """As the API and imports read them: texts, numbers as they are written. Names that are there may stay."""
+        known: Any = self.instance.attributes if self.instance.pk else {}
+        return csv_profiles.read_attributes(self.cleaned_data["attributes"] or {}, known or ())
 
 
 @admin.register(Profile)

@@ -13,6 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
+
 
 def new_secret() -> str:
     """32 random bytes in base64, as Standard Webhooks wants a key to be."""
@@ -25,7 +27,7 @@ class WebhookEndpoint(models.Model):
     Its secret is shown to its maker once and read by nobody afterwards: only posts are signed with it.
     """
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     url = models.URLField(_("address"), max_length=500, help_text=_("Begins with https://."))
     kinds = models.JSONField(_("events"), default=list, blank=True, help_text=_("Empty: all."))
     enabled = models.BooleanField(_("enabled"), default=True)

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from campaigns.models import Campaign
 from campaigns.unit_models import unit_field
 from deliveries.models import Delivery
@@ -21,7 +22,7 @@ class AlertDashboard(models.Model):
     """What a group of people is told about, in one mail. Off by default. It watches the deliveries at and below its
     unit, and each member is told of those that lie where they may read."""
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     enabled = models.BooleanField(_("enabled"), default=False)
     group = models.ForeignKey(
         Group, models.PROTECT, verbose_name=_("alert group"), related_name="+", help_text=_("Its members get the mail.")
@@ -64,7 +65,7 @@ class AlertCriterion(models.Model):
 
     dashboard = models.ForeignKey(AlertDashboard, models.CASCADE, related_name="criteria")
     kind = models.CharField(_("criterion"), max_length=24, choices=Kind)
-    label_contains = models.CharField(_("only if the label contains"), max_length=128, blank=True)
+    label_contains = Line(_("only if the label contains"), max_length=128, blank=True)
     campaign = models.ForeignKey(
         Campaign, models.CASCADE, verbose_name=_("only of the campaign"), null=True, blank=True, related_name="+"
     )
