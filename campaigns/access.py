@@ -103,6 +103,14 @@ def may_read(user: AnyUser, campaign: Campaign | None) -> bool:
     return any(_holds(user, permission, campaign, units.reads) for permission in READING)
 
 
+def may_be_alerted(user: AnyUser, campaign: Campaign) -> bool:
+    """True if an alert may tell `user` of the campaign's deliveries: their unit, or a grant, lets them read there.
+
+    No role is asked: being in the group that a dashboard names is it (domain.md §3.3, "others only receive mails").
+    """
+    return user.is_active and (units.reads(user, campaign) or may_read(user, campaign))
+
+
 def may_export(user: AnyUser, campaign: Campaign | None) -> bool:
     """True if `user` may take the campaign's logs away as files: the role Export, and may see them."""
     return _holds(user, EXPORT, campaign) and may_read(user, campaign)
@@ -113,6 +121,12 @@ def may_administer(user: AnyUser, obj: Any = None) -> bool:
     if not (user.is_active and user.has_perm(ADMINISTER) and units.unit_of(user) is not None):
         return False
     return obj is None or units.writes(user, obj)
+
+
+def may_lift(user: AnyUser, campaign: Campaign) -> bool:
+    """True if `user` may take away that another person confirms or approves: an administrator of the campaign's unit or
+    above, not one from elsewhere whom a grant let in. Whoever may change the campaign may set it."""
+    return may_administer(user, campaign)
 
 
 def may_administer_all(user: AnyUser) -> bool:

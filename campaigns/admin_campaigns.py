@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from guardian.admin import AdminGroupObjectPermissionsForm, AdminUserObjectPermissionsForm, GuardedModelAdminMixin
+from guardian.admin import (
+    AdminGroupObjectPermissionsForm,
+    AdminUserObjectPermissionsForm,
+    GroupManage,
+    GuardedModelAdminMixin,
+    UserManage,
+)
 
-from . import access, granting
+from . import access, granting, senders
 from .admin_scope import ScopedAdmin, UnitAdmin, UnitOwned, key_in
 from .admin_units import who_may_start
 from .models import Brand, Campaign, Message
@@ -52,6 +58,35 @@ class GroupGrants(_RolesOnly, AdminGroupObjectPermissionsForm):
     """A group's rights on one campaign."""
 
 
+class KnownUser(UserManage):
+    """Whom to grant something, by name; whoever is not `known` is answered as if there were no such account."""
+
+    known: Any = None
+
+    def clean_user(self) -> User:
+        """Raises ValidationError, in guardian's words."""
+        found: User = _known(self, "user", {User.USERNAME_FIELD: self.cleaned_data["user"]})
+        return found
+
+
+class KnownGroup(GroupManage):
+    """The same for groups."""
+
+    known: Any = None
+
+    def clean_group(self) -> Group:
+        """Raises ValidationError, in guardian's words."""
+        found: Group = _known(self, "group", {"name": self.cleaned_data["group"]})
+        return found
+
+
+def _known(form: Any, field: str, name: dict[str, str]) -> Any:
+    found = form.known.filter(**name).first()
+    if found is None:
+        raise ValidationError(form.fields[field].error_messages["does_not_exist"])
+    return found
+
+
 @admin.register(Campaign)
 class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
     """Campaigns, and for administrators the roles granted on each."""
@@ -65,9 +100,9 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
     show_full_result_count = False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
-        """Whoever is bound by the rule of the second person cannot lift it: that takes an administrator."""
+        """Whoever is bound by the rule of the second person cannot lift it."""
         fixed = list(super().get_readonly_fields(request, obj))
-        if obj is None or access.may_administer(request.user):
+        if obj is None or access.may_lift(request.user, obj):
             return fixed
         return [*fixed, *(name for name in ("four_eyes", "needs_approval") if getattr(obj, name))]
 
@@ -131,13 +166,17 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
             raise Http404
         if not access.may_administer(request.user, campaign):
             raise PermissionDenied(_("Rights on a campaign are granted by administrators of its unit or above."))
-        if whose and request.method == "POST" and campaign is not None:
-            holder = get_object_or_404(User if whose == "user" else Group, pk=key_in(ids[1]))
-            granting.require_grantable(request.user, holder, campaign, request.POST.getlist("permissions"))
+        if whose and campaign is not None:
+            grantees: Any = granting.grantees if whose == "user" else granting.grantee_groups
+            holder = get_object_or_404(grantees(request.user, campaign), pk=key_in(ids[1]))
+            if request.method == "POST":
+                granting.require_grantable(request.user, holder, campaign, request.POST.getlist("permissions"))
         response: HttpResponse = view(request, *(str(key_in(part)) for part in ids))
         if whose and response.status_code == 302:  # saved
             rights = ", ".join(request.POST.getlist("permissions")) or "none"
             self.log_change(request, Campaign.objects.get(pk=ids[0]), f"Rights of {whose} #{ids[1]}: {rights}.")
+            if campaign is not None and not grantees(request.user, campaign).filter(pk=holder.pk).exists():
+                return redirect("admin:campaigns_campaign_permissions", campaign.pk)  # known by that grant alone
         return response
 
     def get_obj_perms_base_context(self, request: HttpRequest, obj: Campaign) -> dict[str, Any]:
@@ -146,6 +185,19 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
         context: dict[str, Any] = base(request, obj)
         shown = [right for right in context["model_perms"] if right.codename in GRANTED]
         return context | {"title": _("Who may do what in “%s”") % obj, "model_perms": shown}
+
+    def get_obj_perms_user_select_form(self, request: HttpRequest) -> type[KnownUser]:
+        """Knows whom the administrator may know."""
+        return type("KnownUserForm", (KnownUser,), {"known": self._grantees(request, granting.grantees)})
+
+    def get_obj_perms_group_select_form(self, request: HttpRequest) -> type[KnownGroup]:
+        """Knows which groups the administrator may know."""
+        return type("KnownGroupForm", (KnownGroup,), {"known": self._grantees(request, granting.grantee_groups)})
+
+    def _grantees(self, request: HttpRequest, within: Any) -> Any:
+        match = request.resolver_match
+        assert match is not None
+        return within(request.user, Campaign(pk=key_in(match.kwargs["object_pk"])))
 
     def get_obj_perms_manage_user_form(self, request: HttpRequest) -> type[UserGrants]:
         """The rights that mean something here."""
@@ -167,3 +219,10 @@ class BrandAdmin(UnitAdmin):
     list_display = ["label", "sender_name", "sender_address", "is_default"]
     fields = ["label", "sender_name", "sender_address", "reply_to", "sender_domains", "website", "is_default"]
     formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
+
+    def save_model(self, request: HttpRequest, obj: Brand, form: Any, change: bool) -> None:
+        """An administrator may let answers go elsewhere, and is told so."""
+        super().save_model(request, obj, form, change)
+        if obj.reply_to and not senders.covers(obj, obj.reply_to):
+            words = _("Answers go to %(address)s, which is not in a domain of this brand.")
+            self.message_user(request, words % {"address": obj.reply_to}, messages.WARNING)

@@ -15,16 +15,25 @@ from django.urls import path, reverse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from . import importing, units
+from . import importing, masking, units
 from .admin_scope import UnitAdmin
 from .csv_profiles import COLUMNS, FileError
-from .import_models import ProfileImport
+from .import_models import ImportProblem, ProfileImport
 from .retelling import retold
 
 
 def _no_formula(text: str) -> str:
     """A spreadsheet must show the text, not calculate it: an address may begin with = or +."""
     return "'" + text if text[:1] in "=+-@" else text
+
+
+def _problems(request: HttpRequest, held: ProfileImport) -> list[ImportProblem]:
+    """What was wrong with the lines. They quote what the file says of people: from below, where alone is told."""
+    found = list(held.problems.all())
+    if not masking.sight(request.user, held).own:
+        for problem in found:
+            problem.message, problem.said = str(masking.MARK), None
+    return found
 
 
 class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -139,7 +148,7 @@ class ProfileImportAdmin(UnitAdmin):
             "title": held.file_name,
             "held": held,
             "opts": self.opts,
-            "problems": held.problems.all()[:100],
+            "problems": _problems(request, held)[:100],
         }
         return TemplateResponse(request, "admin/campaigns/profileimport/report.html", context)
 
@@ -162,5 +171,5 @@ class ProfileImportAdmin(UnitAdmin):
         response["Content-Disposition"] = f'attachment; filename="import-{pk}-problems.csv"'
         writer = csv.writer(response)
         writer.writerow(["line", "column", "problem"])
-        writer.writerows((p.line, p.column, _no_formula(p.words)) for p in held.problems.all())
+        writer.writerows((p.line, p.column, _no_formula(p.words)) for p in _problems(request, held))
         return response

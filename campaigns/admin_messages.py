@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -15,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import access, units
+from . import access, masking, senders, units
 from .admin_scope import InCampaign, ScopedAdmin, StackedInline, writable
 from .admin_typologies import ControlGroupForm
 from .duplicating import duplicate
@@ -55,6 +56,13 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
             "text": forms.Textarea(attrs={"rows": 10, "cols": 100, "class": "vLargeTextField code"}),
             "traps": forms.CheckboxSelectMultiple,
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """A reply-to that is to be told of is told of beside it."""
+        super().__init__(*args, **kwargs)
+        told = senders.problems(self.instance) if self.instance.pk else []
+        if told and "reply_to" in self.fields:
+            self.fields["reply_to"].help_text = retold(told[0].message)
 
 
 class _InMessage(StackedInline):
@@ -148,6 +156,17 @@ def _series_note(message: Message | None) -> str:
     )
 
 
+def _traps_seen(sight: masking.Sight) -> Callable[[Message], str]:
+    """A read-only field: the message's traps as one reader sees them."""
+
+    @admin.display(description=gettext_lazy("traps"))
+    def traps_seen(message: Message) -> str:
+        traps = message.traps.all()
+        return ", ".join(str(masking.MARK if sight.hides_test(trap) else trap) for trap in traps) or "-"
+
+    return traps_seen
+
+
 @admin.register(Message)
 class MessageAdmin(PreviewPages, ScopedAdmin):
     """Messages of the campaigns that the user may read; read-only once confirmed."""
@@ -176,6 +195,17 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
         """By role and campaign, and not once confirmed."""
         return super().has_change_permission(request, obj) and (obj is None or may_change(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
+        """Where the form only shows, the traps without those that the user may not see."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        shown = _traps_seen(masking.sight(request.user, obj.campaign))
+        return [
+            (title, {**options, "fields": [shown if name == "traps" else name for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Campaigns in which the user may write alone; the default brand and typology are chosen already."""
@@ -225,7 +255,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
             self.message_user(request, words, messages.WARNING)
         remember_untracked(form.instance)
         if "_continue" not in request.POST:
-            for problem in problems(form.instance)[:SHOWN]:
+            for problem in [*senders.problems(form.instance), *problems(form.instance)][:SHOWN]:
                 self.message_user(request, retold(problem.sentence), messages.WARNING)
 
     def response_add(self, request: HttpRequest, obj: Message, post_url_continue: str | None = None) -> HttpResponse:
@@ -263,7 +293,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         context["field_names"] = known_fields()
         context["occurrences"] = _occurrences(message)
         context["series_note"] = _series_note(message)
-        found = problems(message) if message and request.method == "GET" else []
+        found = [*senders.problems(message), *problems(message)] if message and request.method == "GET" else []
         context["problems"] = [(problem.severity, retold(problem.sentence)) for problem in found]
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -14,13 +14,14 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from . import api_tokens
+from .lines import single_line
 from .retelling import retold
 
 
 class TokenForm(forms.Form):
     """What a token is for, what it may do, and until when."""
 
-    label = forms.CharField(label=gettext_lazy("What it is for"), max_length=128)
+    label = forms.CharField(label=gettext_lazy("What it is for"), max_length=128, validators=[single_line])
     rights = forms.MultipleChoiceField(
         label=gettext_lazy("What it may do beside reading, if you may"), required=False,
         choices=[choice for choice in api_tokens.Right.choices if choice[0] != api_tokens.Right.READ],

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from . import access, granting, units
 from .admin_versions import NoticesOthers
+from .lines import single_line
 from .unit_models import OrganizationalUnit
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class GrantForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in {"name", "first_name", "last_name"} & set(self.fields):
+            self.fields[name].validators.append(single_line)
         if self.instance.pk and self.instance == self.by and not self.by.is_superuser:
             del self.fields["held_roles"], self.fields["own_unit"]  # nobody gives to himself
         held = granting.roles_of(self.instance) if self.instance.pk else []

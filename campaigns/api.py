@@ -155,13 +155,13 @@ class ProfileSerializer(Selectable, WithUnit, Opting, serializers.ModelSerialize
         extra_kwargs = {"email": {"required": True}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What an import would refuse is refused here, too."""
+        """What an import would refuse is refused here, too; attributes are kept as texts."""
         line = csv_profiles.Line(0)
         checked = ("email", "attributes", *csv_profiles.TEXTS)
         csv_profiles.read_fields(line, {name: attrs[name] for name in checked if name in attrs})
         if line.problems:
             raise serializers.ValidationError(dict(line.problems))
-        return attrs
+        return attrs | ({"attributes": line.attributes} if "attributes" in attrs else {})
 
 
 class MembersSerializer(serializers.Serializer[Any]):

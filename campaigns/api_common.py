@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -233,7 +233,9 @@ class WithUnit(serializers.Serializer[Any]):
         user = self.context["request"].user
         if self.instance is not None and self.instance.unit_id == unit.pk:
             return unit
-        if not (access.may_administer(user) and units.writable_units(user).filter(pk=unit.pk).exists()):
+        # From elsewhere nobody takes into their own unit what a grant lets them change: there they would be its
+        # administrator.
+        if not (access.may_administer(user, self.instance) and units.writable_units(user).filter(pk=unit.pk).exists()):
             raise PermissionDenied("Only an administrator of the unit may put something into it.")
         return unit
 
@@ -251,9 +253,13 @@ class KeyFilter(NumberFilter):  # type: ignore[misc]  # django-filter has no typ
         return qs if value is None else qs.filter(**{f"{self.field_name}_id": value})
 
 
-def paged(view: Any, rows: QuerySet[Any], serializer: Any) -> Response:
-    """A page of `rows` as the view pages, with the fields that were asked for."""
+def paged(
+    view: Any, rows: QuerySet[Any], serializer: Any, mask: Callable[[list[Any]], None] = lambda rows: None
+) -> Response:
+    """A page of `rows` as the view pages, with the fields that were asked for. `mask` hides in the page's rows what its
+    reader may not see."""
     page = view.paginate_queryset(rows)
+    mask(page)
     context = view.get_serializer_context()
     answer: Response = view.get_paginated_response(serializer(page, many=True, context=context).data)
     return answer

@@ -9,12 +9,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
+from .lines import Line
+
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     """A program's key, of which only the digest is kept. It may never do more than its owner; `rights` narrows that."""
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)  # names it without telling anything
-    label = models.CharField(_("label"), max_length=128, blank=True)
+    label = Line(_("label"), max_length=128, blank=True)
     rights = models.JSONField(_("rights"), default=list)  # names of api_tokens.Right
 
     class Meta:

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, permissions, serializers, viewsets
@@ -120,9 +120,21 @@ class GroupSerializer(RightsSerializer, serializers.ModelSerializer[Group]):
         return super().update(instance, validated_data)
 
 
+class GroupKey(ReadableKey):
+    """A group that exists for the administrator, or that the person is in already; of others none is named."""
+
+    def get_queryset(self) -> QuerySet[Group]:
+        """Those that may be written."""
+        seen = granting.groups_seen(self.context["request"].user)
+        person = self.root.instance
+        own = person.groups.values("pk") if person is not None else Group.objects.none().values("pk")
+        return Group.objects.filter(Q(pk__in=seen.values("pk")) | Q(pk__in=own))
+
+
 class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
     """Somebody: his groups, the roles and the unit of his own, and from where he acts."""
 
+    groups = GroupKey(queryset=Group.objects.all(), many=True, required=False)
     acts_from = serializers.SerializerMethodField()
     beside = serializers.SerializerMethodField()
 

@@ -16,6 +16,7 @@ from . import api_tokens
 from .api_common import Conflict, InUtc, KeyPagination
 from .api_models import ApiToken
 from .api_problems import ProblemSerializer
+from .lines import single_line
 from .login import PasswordOnce
 
 
@@ -41,7 +42,7 @@ class TokenSerializer(InUtc, serializers.ModelSerializer[ApiToken]):
 class NewTokenSerializer(serializers.Serializer[Any]):
     """What a token is for. Reading is always among its rights."""
 
-    label = serializers.CharField(max_length=128)  # type: ignore[assignment]
+    label = serializers.CharField(max_length=128, validators=[single_line])  # type: ignore[assignment]
     rights = serializers.ListField(
         child=serializers.ChoiceField(choices=api_tokens.Right.choices), max_length=len(api_tokens.Right)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -18,6 +18,8 @@ from zoneinfo import available_timezones
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from .lines import BREAKING
+from .retelling import retold
 from .said import said as _
 
 TEXTS = {
@@ -38,8 +40,8 @@ DEFAULTS: dict[str, object] = {
 }  # fmt: skip
 MAX_CELL = 10_000
 MAX_COLUMNS = 1_000
+MAX_ATTRIBUTE = 1000  # characters
 _ATTRIBUTE = re.compile(r"attributes\.([a-z][a-z0-9_]{0,63})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair has no bytes in UTF-8
 
 
 class FileError(ValueError):
@@ -115,6 +117,40 @@ def read_values(number: int, values: Mapping[str, object]) -> Line:
     return line
 
 
+def as_text(value: object) -> str:
+    """A value of JSON as attributes and fields hold it, which are texts alone: true, 3, 2.5; null is empty.
+
+    Messages, filters and files read texts; a number beside them would compare and print by other rules in each.
+    """
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_attributes(values: object, known: Collection[str] = ()) -> dict[str, str]:
+    """Attributes from JSON as texts. In: {name: text, number, true or false}; `known`: names that need not be checked,
+    since the profile has them. Raises ValidationError, with a sentence for each that cannot be kept."""
+    line = Line(0)
+    given = dict(values) if isinstance(values, Mapping) else values
+    kept = {str(name): given.pop(name) for name in known if isinstance(given, dict) and name in given}
+    read_fields(line, {"attributes": given or {}})
+    problems = [*line.problems]
+    for name, value in kept.items():
+        try:
+            line.attributes[name] = _attribute(value)
+        except ValueError as error:
+            problems.append((f"attributes.{name}", error.args[0]))
+    if problems:
+        raise ValidationError([f"{column}: {retold(words)}" for column, words in problems])
+    return line.attributes
+
+
+def _attribute(value: object) -> str:
+    if isinstance(value, Mapping | list):
+        raise ValueError(_("Write a text."))
+    return _text(as_text(value).strip(), MAX_ATTRIBUTE)
+
+
 def read_fields(line: Line, values: Mapping[str, object]) -> None:
     """Put the values of {column: value} into `line`, and what is wrong with them."""
     attributes = values.get("attributes") or {}
@@ -127,7 +163,7 @@ def read_fields(line: Line, values: Mapping[str, object]) -> None:
         if isinstance(value, Mapping | list):
             line.problems.append((column, _("Write a text.")))
         elif column in COLUMNS or _ATTRIBUTE.fullmatch(column):
-            _read_cell(line, column, "" if value is None else str(value).strip())
+            _read_cell(line, column, as_text(value).strip())
         else:
             line.problems.append((column, _("There is no such field.")))
 
@@ -141,7 +177,7 @@ def _read_cell(line: Line, column: str, cell: str) -> None:
     attribute = _ATTRIBUTE.fullmatch(column)
     try:
         if attribute:
-            line.attributes[attribute[1]] = _text(cell, 1000)
+            line.attributes[attribute[1]] = _text(cell, MAX_ATTRIBUTE)
         else:
             line.values[column] = _value(column, cell) if cell or column == "email" else None
     except ValueError as error:
@@ -178,7 +214,7 @@ def _email(cell: str) -> str:
 def _text(cell: str, limit: int) -> str:
     if len(cell) > limit:
         raise ValueError(_("%(n)s characters; at most %(most)s fit.", n=len(cell), most=limit))
-    if _CONTROL.search(cell):
+    if BREAKING.search(cell):
         raise ValueError(_("Contains a line break or another control character."))
     return cell
 

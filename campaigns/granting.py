@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import CharField, Q, QuerySet
@@ -84,6 +85,24 @@ def people_within(by: Any) -> QuerySet[Any]:
         return users
     unit = units.unit_of(by)
     return units.with_unit_path(users).filter(unit_path__startswith=unit.path) if unit else users.none()
+
+
+def grantees(by: Any, campaign: Campaign) -> QuerySet[Any]:
+    """The people to whom `by` may grant something on the campaign: whom they manage, and who holds a grant on it
+    already. All others do not exist there: no page may tell which accounts there are."""
+    users = get_user_model()._default_manager
+    here = UserObjectPermission.objects.filter(object_pk=str(campaign.pk), permission__content_type=_campaigns())
+    return users.filter(Q(pk__in=people_within(by).values("pk")) | Q(pk__in=here.values("user")))
+
+
+def grantee_groups(by: Any, campaign: Campaign) -> QuerySet[Group]:
+    """The same of groups."""
+    here = GroupObjectPermission.objects.filter(object_pk=str(campaign.pk), permission__content_type=_campaigns())
+    return Group.objects.filter(Q(pk__in=groups_seen(by).values("pk")) | Q(pk__in=here.values("group")))
+
+
+def _campaigns() -> ContentType:
+    return ContentType.objects.get_for_model(Campaign)
 
 
 def outranks(by: Any, user: Any) -> bool:

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .lines import Line
 from .retelling import again
 from .unit_models import unit_field
 
@@ -20,7 +21,7 @@ class ProfileImport(models.Model):
         DONE = "done", _("Imported")
         REFUSED = "refused", _("Nothing imported: the file has errors")
 
-    file_name = models.CharField(_("file"), max_length=255)
+    file_name = Line(_("file"), max_length=255)
     data = models.BinaryField(editable=False)  # emptied at the end; in the database, since any host's worker may read
     skip_errors = models.BooleanField(
         _("import the correct lines even if others have errors"),

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -17,11 +17,10 @@ from django.utils.translation import gettext_lazy as _
 
 from . import date_formula, waves
 from .consent_models import AddressOptIn, AddressOptOut, ConsentChange, Consenting  # noqa: F401 - Django finds them
+from .lines import Line
 from .retelling import retold
 from .unit_models import GroupUnit, OrganizationalUnit, PersonUnit, unit_field  # noqa: F401
 from .watched import Watched
-
-one_line = RegexValidator(r"[\r\n\0]", _("Must be a single line."), inverse_match=True)
 
 
 def validate_time_zone(name: str) -> None:
@@ -33,8 +32,8 @@ def validate_time_zone(name: str) -> None:
 class Brand(models.Model):
     """Who a message comes from (domain.md §1). Only administrators edit brands."""
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
-    sender_name = models.CharField(_("sender name"), max_length=128, validators=[one_line])
+    label = Line(_("label"), max_length=128, unique=True)
+    sender_name = Line(_("sender name"), max_length=128)
     sender_address = models.EmailField(_("sender address"))
     reply_to = models.EmailField(_("reply-to address"), blank=True)
     sender_domains = models.TextField(
@@ -74,15 +73,15 @@ class Profile(Consenting):
         MALE = 1, _("male")
         FEMALE = 2, _("female")
 
-    email = models.CharField(_("e-mail"), max_length=254, blank=True)  # unchecked here: preparation excludes bad ones
-    first_name = models.CharField(_("first name"), max_length=128, blank=True)
-    last_name = models.CharField(_("last name"), max_length=128, blank=True)
+    email = Line(_("e-mail"), max_length=254, blank=True)  # unchecked here: preparation excludes bad ones
+    first_name = Line(_("first name"), max_length=128, blank=True)
+    last_name = Line(_("last name"), max_length=128, blank=True)
     gender = models.PositiveSmallIntegerField(_("gender"), choices=Gender, default=Gender.UNKNOWN)
     birth_date = models.DateField(_("birth date"), null=True, blank=True)
-    mobile = models.CharField(_("mobile"), max_length=32, blank=True)
-    city = models.CharField(_("city"), max_length=128, blank=True)
-    country = models.CharField(_("country"), max_length=64, blank=True)
-    language = models.CharField(_("language"), max_length=16, blank=True)
+    mobile = Line(_("mobile"), max_length=32, blank=True)
+    city = Line(_("city"), max_length=128, blank=True)
+    country = Line(_("country"), max_length=64, blank=True)
+    language = Line(_("language"), max_length=16, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     email_format = models.PositiveSmallIntegerField(
         _("e-mail format"), choices=EmailFormat, default=EmailFormat.UNKNOWN
@@ -122,7 +121,7 @@ class Audience(models.Model):
         FILTER = "filter", _("Profiles matching a filter")
         LIST = "list", _("A list of profiles")
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.FILTER)
     # [{"field": "country", "op": "is", "value": "FR"}, …], all of which must hold; audiences.py reads it
     conditions = models.JSONField(_("conditions"), default=list, blank=True)
@@ -176,8 +175,8 @@ class Campaign(models.Model):
         STARTED = 1, _("Started")
         FINISHED = 2, _("Finished")
 
-    label = models.CharField(_("label"), max_length=128)
-    description = models.CharField(_("description"), max_length=512, blank=True)
+    label = Line(_("label"), max_length=128)
+    description = Line(_("description"), max_length=512, blank=True)
     start = models.DateField(_("start"), default=timezone.localdate)
     end = models.DateField(_("end"), default=default_campaign_end)
     status = models.PositiveSmallIntegerField(_("status"), choices=Status, default=Status.EDITING)
@@ -227,8 +226,8 @@ class Campaign(models.Model):
 class Message(models.Model):
     """What staff write: content, sender and audience of one e-mail. Each sending of it is a Delivery."""
 
-    label = models.CharField(_("label"), max_length=128)
-    description = models.CharField(_("description"), max_length=512, blank=True)
+    label = Line(_("label"), max_length=128)
+    description = Line(_("description"), max_length=512, blank=True)
     campaign = models.ForeignKey(Campaign, models.PROTECT, verbose_name=_("campaign"), related_name="messages")
     brand = models.ForeignKey(Brand, models.PROTECT, verbose_name=_("brand"))
     audience = models.ForeignKey(Audience, models.PROTECT, verbose_name=_("audience"), null=True, blank=True)
@@ -240,18 +239,17 @@ class Message(models.Model):
         blank=True,
         help_text=_("Empty: the default."),
     )
-    subject = models.CharField(_("subject"), max_length=500, blank=True, validators=[one_line])
-    sender_name = models.CharField(_("sender name"), max_length=128, blank=True, validators=[one_line])
+    subject = Line(_("subject"), max_length=500, blank=True)
+    sender_name = Line(_("sender name"), max_length=128, blank=True)
     sender_address = models.EmailField(_("sender address"), blank=True, help_text=_("Empty: the brand's."))
     reply_to = models.EmailField(_("reply-to address"), blank=True, help_text=_("Empty: the brand's."))
     html = models.TextField(_("HTML"), blank=True)
     text = models.TextField(_("text"), blank=True, help_text=_("Empty: made from the HTML."))
-    proof_prefix = models.CharField(
+    proof_prefix = Line(
         _("prefix of proofs"),
         max_length=100,
         blank=True,
         default="Proof",
-        validators=[one_line],
         help_text=_("In brackets before the subject of a proof. Empty: none, and no number."),
     )
     hide_proof_number = models.BooleanField(_("no number in the prefix of proofs"), default=False)
@@ -313,12 +311,12 @@ class Schedule(models.Model):
         ),
     )
     # Waves (domain.md §6): "10% 30%" or "1000 5000"; the last wave takes the rest.
-    waves = models.CharField(_("waves"), max_length=200, blank=True)
+    waves = Line(_("waves"), max_length=200, blank=True)
     wave_interval = models.DurationField(_("time between waves"), default=timedelta(hours=1))
     wave_limit = models.PositiveSmallIntegerField(
         _("bounces that hold later waves back, in percent"), default=10, validators=[MaxValueValidator(100)]
     )  # 0: nothing does
-    formula = models.CharField(_("date formula"), max_length=500, blank=True)  # Liquid; date_formula.py
+    formula = Line(_("date formula"), max_length=500, blank=True)  # Liquid; date_formula.py
     delivery_duration = models.DurationField(_("delivery duration"), default=timedelta(days=5))
     validity_end = models.DateTimeField(_("explicit end of validity"), null=True, blank=True)
 

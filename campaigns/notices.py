@@ -14,6 +14,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from . import languages
+from .lines import flat
 from .notice_models import NoticeOff
 from .retelling import retold
 
@@ -72,7 +73,7 @@ def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Letter], 
     for address, language in wanted(kind, people).items():
         with translation.override(language):
             letter = write()
-        subject = " ".join(letter.subject.split())
+        subject = " ".join(flat(letter.subject).split())
         mail = EmailMultiAlternatives(subject, letter.text, None, [address], connection=connection)
         if letter.html:
             mail.attach_alternative(letter.html, "text/html")

@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext as _
 
-from . import audiences, date_formula
+from . import audiences, date_formula, units
 from .admin_scope import starts_with
 from .conditions import PERSONAL_FIELDS
 from .content import Compiled, compile_content
@@ -45,17 +45,18 @@ class Preview:
     problem: str = ""
 
 
-def _population(message: Message) -> QuerySet[Profile]:
-    """Who is in the audience, or everybody, as far as the campaign's unit reads. Raises InvalidAudience."""
+def _population(message: Message, reader: Any) -> QuerySet[Profile]:
+    """Who is in the audience, or everybody, as far as both the campaign's unit and the reader's read. Raises
+    InvalidAudience."""
     everybody, campaign = Audience(kind=Audience.Kind.ALL), message.campaign
     within = campaign.unit if campaign.unit_id != ROOT else None
-    return audiences.profiles(message.audience or everybody, within=within)
+    return audiences.profiles(message.audience or everybody, within=within).filter(units.readable(reader))
 
 
-def choices(message: Message, beginning: str = "") -> list[Profile]:
-    """Some profiles of the audience whose address begins so; of everybody while no audience is chosen."""
+def choices(message: Message, reader: Any, beginning: str = "") -> list[Profile]:
+    """Some readable profiles of the audience whose address begins so; of everybody while no audience is chosen."""
     try:
-        found = _population(message)
+        found = _population(message, reader)
     except audiences.InvalidAudience:
         return []
     if beginning:
@@ -63,10 +64,11 @@ def choices(message: Message, beginning: str = "") -> list[Profile]:
     return list(found.order_by("pk")[:CHOICES])
 
 
-def chosen(message: Message, wanted: str) -> Profile | None:
-    """The profile with the id `wanted` if the audience has it, else the audience's first; None if it has nobody."""
+def chosen(message: Message, reader: Any, wanted: str) -> Profile | None:
+    """The profile with the id `wanted` if the audience has it, else the audience's first; None if it has nobody. Whom
+    the reader may not read is not there."""
     try:
-        found = _population(message)
+        found = _population(message, reader)
     except audiences.InvalidAudience:
         return None
     profile = found.filter(pk=int(wanted)).first() if wanted.isdecimal() and len(wanted) < 19 else None
@@ -158,20 +160,21 @@ class PreviewPages:
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Choose a profile; see subject, HTML and text."""
         message = self._readable(request, pk)
-        profile = chosen(message, request.GET.get("profile", ""))
+        profile = chosen(message, request.user, request.GET.get("profile", ""))
         beginning = request.GET.get("q", "")
         context = {
             **self.admin_site.each_context(request),
             "title": _("Preview of “%s”") % message.label,
             "opts": self.opts, "message": message, "profile": profile, "beginning": beginning,
-            "profiles": choices(message, beginning), "preview": render(message, profile),
+            "profiles": choices(message, request.user, beginning),
+            "preview": render(message, profile),
         }  # fmt: skip
         return TemplateResponse(request, "admin/campaigns/message/preview.html", context)
 
     def preview_page_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The rendered HTML alone, for the frame."""
         message = self._readable(request, pk)
-        preview = render(message, chosen(message, request.GET.get("profile", "")))
+        preview = render(message, chosen(message, request.user, request.GET.get("profile", "")))
         response = HttpResponse(
             preview.html or "<!DOCTYPE html><title>No HTML</title><p>This message has no HTML part."
         )

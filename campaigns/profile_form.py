@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import consent
+from . import consent, csv_profiles
 from .consent import MOST_SOURCE, Flag, Origin, Way
 from .consent_models import FLAGS
 from .models import Profile
@@ -78,11 +77,9 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["consent_seen"] = consent.seen(self.instance)
 
     def clean_attributes(self) -> dict[str, str]:
-        """Messages and filters read attributes as text."""
-        held = self.cleaned_data["attributes"] or {}
-        if not isinstance(held, dict) or not all(isinstance(value, str) for value in held.values()):
-            raise ValidationError(_('Write texts by name, like {"size": "M", "city": "Paris"}.'))
-        return held
+        """As the API and imports read them: texts, numbers as they are written. Names that are there may stay."""
+        known: Any = self.instance.attributes if self.instance.pk else {}
+        return csv_profiles.read_attributes(self.cleaned_data["attributes"] or {}, known or ())
 
     def clean(self) -> dict[str, Any]:
         """Opt-outs are no values to be saved: `say` says them."""

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from . import schedules
+from .lines import Line
 from .models import Message, validate_time_zone
 from .retelling import retold
 from .watched import Watched
@@ -53,7 +54,7 @@ class Recurrence(models.Model):
     at = models.TimeField(_("at"), default=time(9))
     weekdays = models.JSONField(_("days of the week"), default=list, blank=True)  # [1 (Monday) … 7]
     month_day = models.PositiveSmallIntegerField(_("day of the month"), default=1)  # schedules.LAST_DAY: the last
-    cron = models.CharField(_("cron expression"), max_length=128, blank=True)
+    cron = Line(_("cron expression"), max_length=128, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     until = models.DateTimeField(_("until"), null=True, blank=True)
     aggregation = models.CharField(_("aggregation"), max_length=8, choices=Aggregation, default=Aggregation.NONE)

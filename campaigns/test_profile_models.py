@@ -3,15 +3,13 @@ target."""
 
 from __future__ import annotations
 
-from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .lines import Line
 from .models import Profile, validate_time_zone
 from .unit_models import unit_field
 from .watched import Watched
-
-_one_line = RegexValidator(r"[\r\n\0]", _("Must be a single line."), inverse_match=True)  # they go into headers
 
 
 class TestProfile(models.Model):
@@ -19,7 +17,7 @@ class TestProfile(models.Model):
 
     __test__ = False  # pytest takes the name for a test
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     email = models.EmailField(_("e-mail"), max_length=254)
     proofs = models.BooleanField(
         _("gets proofs"), default=True, help_text=_("Off: it is kept, and nobody can send it a test.")
@@ -28,13 +26,13 @@ class TestProfile(models.Model):
         _("may get real sends"), default=False,
         help_text=_("As a trap: messages that name it reach it together with their target."),
     )  # fmt: skip
-    first_name = models.CharField(_("first name"), max_length=128, blank=True, validators=[_one_line])
-    last_name = models.CharField(_("last name"), max_length=128, blank=True, validators=[_one_line])
+    first_name = Line(_("first name"), max_length=128, blank=True)
+    last_name = Line(_("last name"), max_length=128, blank=True)
     gender = models.PositiveSmallIntegerField(_("gender"), choices=Profile.Gender, default=Profile.Gender.UNKNOWN)
     birth_date = models.DateField(_("birth date"), null=True, blank=True)
-    city = models.CharField(_("city"), max_length=128, blank=True)
-    country = models.CharField(_("country"), max_length=64, blank=True)
-    language = models.CharField(_("language"), max_length=16, blank=True)
+    city = Line(_("city"), max_length=128, blank=True)
+    country = Line(_("country"), max_length=64, blank=True)
+    language = Line(_("language"), max_length=16, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     email_format = models.PositiveSmallIntegerField(
         _("e-mail format"), choices=Profile.EmailFormat, default=Profile.EmailFormat.UNKNOWN

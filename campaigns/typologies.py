@@ -34,6 +34,7 @@ CONTROL_RULES: dict[str, Control] = {
     "target-missing": Control(gettext_lazy("There is an audience, and it can be read"), "error", True),
     "typology": Control(gettext_lazy("The typology's rules and the control group can be read"), "error", True),
     "sender-domain": Control(gettext_lazy("The brand may send from the sender's domain"), "error", True),
+    "reply-to-domain": Control(gettext_lazy("Answers go to a domain of the brand"), "warning"),
     "sender-mask": Control(gettext_lazy("The routing takes mail from the sender"), "error", True),
     "routing-missing": Control(gettext_lazy("There is a routing"), "error", True),
     "routing-disabled": Control(gettext_lazy("The routing is enabled"), "error", True),

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .lines import Line
 from .models import Brand, Campaign, Message
 from .watched import Watched
 
@@ -35,7 +36,7 @@ class TypologyRule(models.Model):
         CAMPAIGN = "campaign", _("Those of the same campaign")
         BRAND = "brand", _("Those of the same brand")
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.QUERY)
     active = models.BooleanField(_("active"), default=True)
     order = models.PositiveSmallIntegerField(
@@ -57,7 +58,7 @@ class TypologyRule(models.Model):
     threshold = models.PositiveSmallIntegerField(
         _("threshold"), default=1, help_text=_("The most messages that a profile gets within the period; 0: none.")
     )
-    threshold_field = models.CharField(
+    threshold_field = Line(
         _("threshold of each profile"), max_length=80, blank=True,
         help_text=_("An attribute that holds a number, such as attributes.max_mails; else the threshold."),
     )  # fmt: skip
@@ -104,7 +105,7 @@ class TypologyRule(models.Model):
 class Typology(models.Model):
     """A named set of rules; each message has one, and the default one if it names none."""
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     is_default = models.BooleanField(_("default typology"), default=False)
     rules = models.ManyToManyField(
         TypologyRule, verbose_name=_("filtering and fatigue rules"), blank=True, related_name="typologies"
@@ -145,7 +146,7 @@ class ControlGroup(models.Model):
 
     message = models.OneToOneField(Message, models.CASCADE, related_name="control_group")
     extraction = models.CharField(_("extraction"), max_length=6, choices=Extraction, default=Extraction.NONE)
-    sort_field = models.CharField(
+    sort_field = Line(
         _("sort by"), max_length=80, blank=True, help_text=_("A field of the profile, or attributes. and a name.")
     )
     descending = models.BooleanField(_("descending"), default=True)

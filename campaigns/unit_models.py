@@ -14,6 +14,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Substr
 from django.utils.translation import gettext_lazy as _
 
+from .lines import Line
 from .watched import Watched
 
 ROOT = 1  # the key of All (all), which is always there
@@ -25,7 +26,7 @@ class OrganizationalUnit(models.Model):
     """A place in the tree. `path` is the keys from the root down, eight digits each: what lies at or below a unit is
     what begins with its path, and the order of paths is the order of the tree."""
 
-    label = models.CharField(_("label"), max_length=128)
+    label = Line(_("label"), max_length=128)
     name = models.CharField(
         _("name"), max_length=64, unique=True,
         validators=[RegexValidator(r"\A[a-z0-9_-]+\Z", _("Small letters, digits, - and _ alone."))],

@@ -32,13 +32,21 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
 
 
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def without_secrets(text: str) -> str:
     """The text without e-mail addresses, and without what stands in the place of a token or secret in a path."""
     return _SECRET_PATH.sub(r"\1(secret)", without_addresses(text))
 
 
 class Line(logging.Formatter):
-    """Text for people."""
+    """Text for people. What a message quotes breaks no line and steers no terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without its traceback."""
+        record.message = _BREAKING.sub(" ", record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """One record, its traceback below it."""

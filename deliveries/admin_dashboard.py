@@ -20,7 +20,7 @@ from campaigns import access
 from campaigns.admin_scope import InCampaign, ScopedAdmin, key_in
 from campaigns.preview import chosen, render
 
-from . import deleting, sealing, wording
+from . import deleting, masked_rows, sealing, wording
 from .action_bar import rights_of
 from .admin_acts import ActPages
 from .admin_logs import LogPages
@@ -34,6 +34,7 @@ from .logical import LOGICAL, Logical, short_label
 from .models import Delivery
 from .states import CONFIRMED, ENDED, State
 
+LOOKED_AT = 50  # recipients, for one as whom the dashboard shows the message
 _SHOWN = [*sealing.READ, "message__recurrence__owner", "campaign", "routing", "parent"]
 _PEOPLE = ["created_by", "prepared_by", "confirmed_by"]
 
@@ -227,8 +228,10 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
         delivery = self.loaded(request, key_in(object_id))
-        board = dashboard(delivery, rights_of(request.user, delivery))
-        profile = chosen(delivery.message, request.GET.get("profile", "") or _some_recipient(delivery))
+        sight = masked_rows.sight(request.user, delivery)
+        board = dashboard(delivery, rights_of(request.user, delivery), sight=sight)
+        wanted = request.GET.get("profile", "") or _some_recipient(delivery, request.user)
+        profile = chosen(delivery.message, request.user, wanted)
         context = {
             **self.admin_site.each_context(request), "title": str(delivery), "opts": self.opts, "original": delivery,
             "delivery": delivery, "board": board, "numbers": board.counters, "tab": "dashboard", "profile": profile,
@@ -250,10 +253,12 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         return redirect("admin:deliveries_delivery_log", key_in(object_id))
 
 
-def _some_recipient(delivery: Delivery) -> str:
-    """The id of a profile that the delivery goes to, by the logs' index: a filter over millions may take long."""
-    found = delivery.sending_logs.order_by("status", "pk").values_list("profile_id", flat=True).first()
-    return str(found) if found else ""
+def _some_recipient(delivery: Delivery, reader: Any) -> str:
+    """The id of a readable profile among the first that the delivery goes to, by the logs' index: a filter over
+    millions may take long."""
+    keys = list(delivery.sending_logs.order_by("status", "pk").values_list("profile_id", flat=True)[:LOOKED_AT])
+    hidden = masked_rows.sight(reader, delivery).hidden(keys)
+    return next((str(key) for key in keys if key and key not in hidden), "")
 
 
 def samples_of(text: str) -> Sequence[Sample]:

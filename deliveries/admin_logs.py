@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.admin_scope import starts_with
 
-from . import evidence, exclusion_lists
+from . import evidence, exclusion_lists, masked_rows
 from .action_bar import rights_of
 from .counters import counters, counters_of
 from .feedback_models import FeedbackEvent
@@ -73,6 +73,7 @@ class LogPages:
         delivery = self.readable(request, pk)
         events = delivery.events.select_related("user")
         page, may_take = page_of([events], request, newest_first=True), evidence.may_take(request.user, delivery)
+        masked_rows.mask_words(page.rows, masked_rows.sight(request.user, delivery))
         return self.tab(request, delivery, "log", page=page, may_take_evidence=may_take)
 
     def sending_logs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -83,9 +84,11 @@ class LogPages:
         status, beginning = request.GET.get("status", ""), request.GET.get("q", "").strip().lower()
         wanted = [code for code, _label, number in shown if str(code) == status] or [code for code, *_rest in shown]
         parts = [rows.filter(status=code) for code in wanted]
+        seen = masked_rows.sight(request.user, delivery)
         if beginning:
-            parts = [rows.filter(starts_with("address", beginning), status__in=wanted)]
+            parts = [rows.filter(starts_with("address", beginning), seen.found_with_tests(), status__in=wanted)]
         page = page_of(parts, request, keep={"status": status, "q": beginning})
+        masked_rows.mask_logs(page.rows, seen)
         return self.tab(
             request, delivery, "sending_logs", page=page, numbers=numbers, statuses=shown, status=status,
             beginning=beginning,
@@ -97,7 +100,9 @@ class LogPages:
         log = delivery.sending_logs.filter(pk=row).first()
         if log is None:
             raise Http404
-        reports = FeedbackEvent.objects.filter(log_id=log.pk).order_by("-at", "-pk")[:REPORTS]
+        masked_rows.mask_logs([log], masked_rows.sight(request.user, delivery))
+        about = FeedbackEvent.objects.filter(log_id=log.pk).order_by("-at", "-pk")
+        reports = [] if getattr(log, "hidden", False) else about[:REPORTS]  # they quote the address
         return self.tab(request, delivery, "sending_log", log=log, facts=_facts(log), reports=reports)
 
     def exclusion_logs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -107,9 +112,11 @@ class LogPages:
         cause, beginning = request.GET.get("cause", ""), request.GET.get("q", "").strip().lower()
         wanted = exclusion_lists.chosen(causes, cause)
         parts = [rows.filter(one) for one in wanted]
+        seen = masked_rows.sight(request.user, delivery)
         if beginning:
-            parts = [rows.filter(reduce(or_, wanted, Q()), starts_with("address", beginning))]
+            parts = [rows.filter(reduce(or_, wanted, Q()), starts_with("address", beginning), seen.found())]
         page = page_of(parts, request, keep={"cause": cause, "q": beginning})
+        masked_rows.mask_exclusions(page.rows, seen)
         return self.tab(request, delivery, "exclusion_logs", page=page, causes=causes, cause=cause, beginning=beginning)
 
     def causes_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -133,6 +140,7 @@ class LogPages:
         delivery = self.readable(request, pk)
         rows = delivery.sending_logs.filter(status=LogStatus.IN_DOUBT)
         page = page_of([rows], request)
+        masked_rows.mask_logs(page.rows, masked_rows.sight(request.user, delivery))
         return self.tab(request, delivery, "in_doubt", page=page, rights=rights_of(request.user, delivery))
 
 

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -21,7 +21,7 @@ from campaigns.admin_scope import BoundedPaginator, ForAllAdmin, starts_with
 from campaigns.schedule_form import LabelledSplitDateTime
 
 from . import quarantine
-from .models import Delivery, QuarantinedAddress
+from .models import QuarantinedAddress
 from .near_misses import near_misses
 
 Status = QuarantinedAddress.Status
@@ -60,35 +60,30 @@ class QuarantinedAddressAdmin(ForAllAdmin):
     """What is known against addresses. Deleting an entry, or setting it Valid, frees the address."""
 
     form = QuarantineForm
-    list_display = ["address", "status", "reason", "errors", "known_delivery", "modified_at"]
+    list_display = ["address", "status", "reason", "errors", "last_delivery", "modified_at"]
     list_filter = ["status", "reason"]
     list_select_related = ["last_delivery"]
     search_fields = ["address"]
-    fields = ["address", "status", "reason", "errors", "significant_at", "error_text", "known_delivery"]
-    readonly_fields = ["known_delivery"]
+    fields = ["address", "status", "reason", "errors", "significant_at", "error_text", "last_delivery"]
+    readonly_fields = ["last_delivery"]
     ordering = ["-pk"]
     paginator = BoundedPaginator
     show_full_result_count = False
     actions = ["set_valid"]
     change_list_template = "admin/deliveries/quarantinedaddress/change_list.html"
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Administration with the unit All, as in the API: the list tells the addresses of every unit's people."""
+        return super().has_view_permission(request, obj) and access.may_administer_all(request.user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """As for seeing."""
+        return self.has_view_permission(request)
+
     def get_urls(self) -> list[Any]:
         """With the address of the repair."""
         view = self.admin_site.admin_view(self.repair_view)
         return [path("repair/", view, name="deliveries_quarantinedaddress_repair"), *super().get_urls()]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[QuarantinedAddress]:
-        """All of them: an address is everybody's. Its last delivery is told to whoever may read that."""
-        own = Delivery.everything.filter(pk=OuterRef("last_delivery"))
-        own = own.filter(campaign__in=access.readable_campaigns(request.user))
-        rows: QuerySet[QuarantinedAddress] = super().get_queryset(request).annotate(is_known=Exists(own))
-        return rows
-
-    @admin.display(description=gettext_lazy("last delivery"), ordering="last_delivery")
-    def known_delivery(self, entry: Any) -> Delivery | None:
-        """None also for one of a unit beside the reader's."""
-        found: Delivery | None = entry.last_delivery if getattr(entry, "is_known", False) else None
-        return found
 
     def save_model(self, request: HttpRequest, obj: QuarantinedAddress, form: Any, change: bool) -> None:
         """What a person sets, reports do not lower; Valid forgets what was reported until now."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -14,13 +16,15 @@ from rest_framework.response import Response
 from campaigns.admin_scope import starts_with
 from campaigns.api_common import Selectable, paged
 
+from . import masked_rows
 from .models import DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from .states import LogStatus, Reason
 
 
 class SendingLogSerializer(Selectable, serializers.ModelSerializer[SendingLog]):
-    """One recipient of a delivery and what became of it."""
+    """One recipient of a delivery and what became of it. `hidden`: of another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     status_label = serializers.CharField(source="get_status_display", read_only=True)
     reason_label = serializers.CharField(source="get_reason_display", read_only=True)
 
@@ -28,18 +32,20 @@ class SendingLogSerializer(Selectable, serializers.ModelSerializer[SendingLog]):
         model = SendingLog
         fields = [
             "id", "profile", "address", "status", "status_label", "failure_type", "reason", "reason_label", "reply",
-            "date", "attempts", "due_at", "relayed_at", "opened_at", "clicked_at", "opted_out_at",
+            "date", "attempts", "due_at", "relayed_at", "opened_at", "clicked_at", "opted_out_at", "hidden",
         ]  # fmt: skip
 
 
 class ExclusionLogSerializer(Selectable, serializers.ModelSerializer[ExclusionLog]):
-    """A profile that was left out, and why; `rule` is the number of the typology rule, 0 if it was none."""
+    """A profile that was left out, and why; `rule` is the number of the typology rule, 0 if it was none. `hidden`: of
+    another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     cause_label = serializers.CharField(source="words", read_only=True)
 
     class Meta:
         model = ExclusionLog
-        fields = ["id", "profile", "address", "cause", "rule", "cause_label", "date"]
+        fields = ["id", "profile", "address", "cause", "rule", "cause_label", "date", "hidden"]
 
 
 class ExclusionCauseSerializer(Selectable, serializers.ModelSerializer[ExclusionCause]):
@@ -77,8 +83,10 @@ class DeliveryLogs:
     @action(detail=True, url_path="sending-logs", filter_backends=[], ordering_fields=("id",))
     def sending_logs(self: Any, request: Request, pk: str) -> Response:
         """One row per recipient."""
-        rows = _narrowed(self.get_object().sending_logs.all(), request, "status", LogStatus)
-        return paged(self, rows, SendingLogSerializer)
+        delivery = self.get_object()
+        seen = masked_rows.sight(request.user, delivery)
+        rows = _narrowed(delivery.sending_logs.all(), request, "status", LogStatus, seen.found_with_tests)
+        return paged(self, rows, SendingLogSerializer, partial(masked_rows.mask_logs, seen=seen))
 
     @extend_schema(
         responses=ExclusionLogSerializer(many=True), filters=False,
@@ -87,8 +95,10 @@ class DeliveryLogs:
     @action(detail=True, url_path="exclusion-logs", filter_backends=[], ordering_fields=("id",))
     def exclusion_logs(self: Any, request: Request, pk: str) -> Response:
         """One row per profile left out."""
-        rows = _narrowed(self.get_object().exclusion_logs.all(), request, "cause", Reason)
-        return paged(self, rows, ExclusionLogSerializer)
+        delivery = self.get_object()
+        seen = masked_rows.sight(request.user, delivery)
+        rows = _narrowed(delivery.exclusion_logs.all(), request, "cause", Reason, seen.found)
+        return paged(self, rows, ExclusionLogSerializer, partial(masked_rows.mask_exclusions, seen=seen))
 
     @extend_schema(responses=ExclusionCauseSerializer(many=True), filters=False)
     @action(detail=True, url_path="exclusion-causes", pagination_class=None, filter_backends=[])
@@ -104,16 +114,21 @@ class DeliveryLogs:
     @action(detail=True, filter_backends=[], ordering_fields=("id",))
     def events(self: Any, request: Request, pk: str) -> Response:
         """The delivery's own log."""
-        rows = _narrowed(self.get_object().events.all(), request, "severity", DeliveryEvent.Severity)
-        return paged(self, rows, EventSerializer)
+        delivery = self.get_object()
+        seen = masked_rows.sight(request.user, delivery)
+        rows = _narrowed(delivery.events.all(), request, "severity", DeliveryEvent.Severity)
+        return paged(self, rows, EventSerializer, partial(masked_rows.mask_words, seen=seen))
 
 
-def _narrowed(rows: QuerySet[Any], request: Request, name: str, choices: Any) -> QuerySet[Any]:
-    """By a number of `choices` and the beginning of the address, where they are given. Raises ValidationError."""
+def _narrowed(
+    rows: QuerySet[Any], request: Request, name: str, choices: Any, found: Callable[[], Q] | None = None
+) -> QuerySet[Any]:
+    """By a number of `choices` and the beginning of the address, where they are given; `found`: the rows that a search
+    by address may find, None where rows have no address. Raises ValidationError."""
     wanted, beginning = request.query_params.get(name), request.query_params.get("address", "").strip().lower()
     if wanted is not None:
         known = {str(int(choice)) for choice in choices}
         if wanted not in known:
             raise serializers.ValidationError({name: [f"Write one of {', '.join(sorted(known, key=int))}."]})
         rows = rows.filter(**{name: int(wanted)})
-    return rows.filter(starts_with("address", beginning)) if beginning else rows
+    return rows.filter(starts_with("address", beginning), found()) if beginning and found else rows

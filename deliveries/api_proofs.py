@@ -56,13 +56,14 @@ class VerdictSerializer(serializers.ModelSerializer[Verdict]):
 
 
 class ReaderSerializer(serializers.ModelSerializer[ProofRecipient]):
-    """A mail of a proof. A test profile of another branch's unit has no address here, a profile no number."""
+    """A mail of a proof. `hidden`: for or as somebody of another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     status = serializers.CharField(source="sending_log.get_status_display", read_only=True)
 
     class Meta:
         model = ProofRecipient
-        fields = ["address", "test_profile", "profile", "prefix", "status"]
+        fields = ["address", "test_profile", "profile", "prefix", "status", "hidden"]
 
 
 class ProofSerializer(serializers.ModelSerializer[Proof]):

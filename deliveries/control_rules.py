@@ -18,7 +18,7 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from campaigns import conditions, date_formula, typologies, waves
+from campaigns import conditions, date_formula, senders, typologies, waves
 from campaigns.content_checks import check_content
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule
 from campaigns.problems import Problem, Severity
@@ -130,13 +130,17 @@ def _faults(checked: TypologyRule | ControlGroup) -> list[str]:
 
 def _sender_domain(facts: Facts) -> Findings:
     brand, address = facts.message.brand, facts.content["sender_address"].lower()
-    domain = address.rpartition("@")[2]
-    if not any(fnmatchcase(domain, mask) for mask in _lines(brand.sender_domains)):
+    if not senders.covers(brand, address):
         words = _(
             "%(address)s is not in a domain that the brand “%(brand)s” may use. Change it, or ask an administrator.",
             address=address,
             brand=brand,
         )
+        yield "Sender", words
+
+
+def _reply_to(facts: Facts) -> Findings:
+    if words := senders.about_reply_to(facts.message.brand, facts.content.get("reply_to", "")):
         yield "Sender", words
 
 
@@ -270,6 +274,7 @@ RULES: tuple[Rule, ...] = (
     Rule("target-missing", _EARLY, "error", _target_missing),
     Rule("typology", _EARLY, "error", _typology),
     Rule("sender-domain", _EARLY, "error", _sender_domain),
+    Rule(senders.REPLY_TO, _EARLY, "warning", _reply_to),
     Rule("sender-mask", _EARLY, "error", _sender_mask),
     Rule("routing-missing", _EARLY, "error", _routing_missing),
     Rule("routing-disabled", _EARLY, "error", _routing_disabled),

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from campaigns import audiences, typologies
 from campaigns.account_names import name_of
 from campaigns.fingerprint import word
+from campaigns.masking import EVERYTHING, MARK, Sight
 from campaigns.models import Schedule
 from campaigns.retelling import retold
 
@@ -49,11 +50,14 @@ class Dashboard:
     seen: str
 
 
-def dashboard(delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = ()) -> Dashboard:
+def dashboard(
+    delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = (), sight: Sight = EVERYTHING
+) -> Dashboard:
     """The page of `delivery` for a user with `rights`.
 
     In: the delivery with its message, brand, audience, schedule, recurrence and campaign loaded; `seen`: what the
-    browser saw before, for the pace. One query, the sum of the counters; two for a series.
+    browser saw before, for the pace; `sight`: what the user sees of people, whose names a trap may tell. One query,
+    the sum of the counters; two for a series.
     """
     numbers = series_counters(delivery) if delivery.is_series else counters(delivery)
     form = sealing.form(delivery, delivery.message) if _may_ask(delivery) else None
@@ -69,7 +73,7 @@ def dashboard(delivery: Delivery, rights: Rights, *, seen: Sequence[Sample] = ()
         banners=_banners(delivery, rights, numbers),
         deployment=_block(delivery, numbers, stale, seen),
         summary=_summary(delivery),
-        audience=_audience(delivery),
+        audience=_audience(delivery, sight),
         schedule=_schedule(delivery),
         content=_content(delivery),
         seen=word(form) if form else "",
@@ -186,15 +190,16 @@ def _people(delivery: Delivery) -> list[tuple[str, str]]:
     ]
 
 
-def _audience(delivery: Delivery) -> tuple[tuple[str, str], ...]:
+def _audience(delivery: Delivery, sight: Sight) -> tuple[tuple[str, str], ...]:
     audience = delivery.message.audience
     if audience is None:
         return ()
     group = typologies.control_group(delivery.message)
     held = ((_("Control group"), typologies.describe_group(group)),) if group else ()
-    labels = ", ".join(trap.label for trap in delivery.message.traps.all())
-    traps = ((_("Traps"), labels),) if labels else ()
-    return ((_("Audience"), audience.label), (_("Target"), audiences.describe(audience)), *traps, *held)
+    traps = delivery.message.traps.all()
+    labels = ", ".join(str(MARK) if sight.hides_test(trap) else trap.label for trap in traps)
+    trapped = ((_("Traps"), labels),) if labels else ()
+    return ((_("Audience"), audience.label), (_("Target"), audiences.describe(audience)), *trapped, *held)
 
 
 def _schedule(delivery: Delivery) -> tuple[tuple[str, str], ...]:

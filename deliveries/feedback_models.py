@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from campaigns.watched import Watched
 
 from .qualification import HARD, IGNORED, REASONS, SOFT, InvalidRule, Rule, check
@@ -108,18 +109,18 @@ class QualificationRule(models.Model):
     """One rule of qualification, as administrators edit it; without any row the built-in list holds."""
 
     order = models.PositiveIntegerField(_("order"), help_text=_("The first rule that holds decides."))
-    name = models.CharField(_("name"), max_length=128, unique=True)
+    name = Line(_("name"), max_length=128, unique=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     pattern = models.TextField(
         _("pattern"), blank=True,
         help_text=_("Regular expression, searched without regard to case and accents; addresses stand as *."),
     )  # fmt: skip
-    code = models.CharField(_("SMTP code"), max_length=128, blank=True)
-    status = models.CharField(_("enhanced status"), max_length=128, blank=True)
-    stage = models.CharField(_("stage"), max_length=64, blank=True)
+    code = Line(_("SMTP code"), max_length=128, blank=True)
+    status = Line(_("enhanced status"), max_length=128, blank=True)
+    stage = Line(_("stage"), max_length=64, blank=True)
     type = models.CharField(_("type"), max_length=8, choices=_same((HARD, SOFT, IGNORED)))
     reason = models.CharField(_("reason"), max_length=24, choices=_same(REASONS))
-    detail = models.CharField(_("detail"), max_length=64, blank=True)
+    detail = Line(_("detail"), max_length=64, blank=True)
 
     objects = Watched["QualificationRule"].as_manager()
 

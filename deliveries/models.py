@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns import keys
 from campaigns.account_names import name_field
+from campaigns.lines import Line
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
 from campaigns.said import kept
@@ -34,7 +35,7 @@ class Delivery(models.Model):
     message = models.ForeignKey(Message, models.PROTECT, verbose_name=_("message"), related_name="deliveries")
     # Copied from the message, so that lists and rights need no join and a row stays true after edits.
     campaign = models.ForeignKey(Campaign, models.PROTECT, verbose_name=_("campaign"), related_name="deliveries")
-    label = models.CharField(_("label"), max_length=128)
+    label = Line(_("label"), max_length=128)
     state = models.PositiveSmallIntegerField(_("state"), choices=State, default=State.EDITING, editable=False)
     paused_from = models.PositiveSmallIntegerField(null=True, editable=False)
     routing = models.ForeignKey(Routing, models.PROTECT, verbose_name=_("routing"), null=True)
@@ -354,7 +355,7 @@ class QuarantinedAddress(models.Model):
         QUARANTINE = 2, _("Quarantine")
         DENYLIST = 3, _("On denylist")
 
-    address = models.CharField(_("address"), max_length=254, unique=True)
+    address = Line(_("address"), max_length=254, unique=True)
     status = models.PositiveSmallIntegerField(_("status"), choices=Status, default=Status.QUARANTINE)
     reason = models.PositiveSmallIntegerField(_("error reason"), choices=Reason, default=Reason.NOT_DEFINED)
     errors = models.PositiveSmallIntegerField(_("number of errors"), default=0)

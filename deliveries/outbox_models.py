@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from campaigns.watched import Watched
 
 
@@ -27,7 +28,7 @@ class WebhookEndpoint(models.Model):
     Its secret is shown to its maker once and read by nobody afterwards: only posts are signed with it.
     """
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     url = models.URLField(_("address"), max_length=500, help_text=_("Begins with https://."))
     kinds = models.JSONField(_("events"), default=list, blank=True, help_text=_("Empty: all."))
     enabled = models.BooleanField(_("enabled"), default=True)

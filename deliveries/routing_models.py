@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from campaigns.unit_models import unit_field
 from campaigns.watched import Watched
 
@@ -31,16 +32,16 @@ class Routing(models.Model):
         US = "us", _("We send again")
         SERVER = "server", _("The mail server alone")
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     is_default = models.BooleanField(_("default routing"), default=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     unit = unit_field()
-    host = models.CharField(_("SMTP host"), max_length=255, default="127.0.0.1")
+    host = Line(_("SMTP host"), max_length=255, default="127.0.0.1")
     port = models.PositiveIntegerField(_("port"), default=25)
     security = models.CharField(_("security"), max_length=8, choices=Security, default=Security.STARTTLS)
     verify_certificate = models.BooleanField(_("verify the certificate"), default=True)
-    username = models.CharField(_("user name"), max_length=255, blank=True)
-    password_variable = models.CharField(
+    username = Line(_("user name"), max_length=255, blank=True)
+    password_variable = Line(
         _("password variable"),
         max_length=64,
         blank=True,
@@ -51,7 +52,7 @@ class Routing(models.Model):
         ),
     )
     connections = models.PositiveSmallIntegerField(_("connections per worker"), default=8)
-    return_domain = models.CharField(
+    return_domain = Line(
         _("return-path domain"),
         max_length=255,
         blank=True,

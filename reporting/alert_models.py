@@ -8,7 +8,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from campaigns.models import Campaign
+from campaigns.unit_models import unit_field
 from campaigns.watched import Watched
 from deliveries.models import Delivery
 
@@ -18,9 +20,10 @@ _ratio = [MinValueValidator(0), MaxValueValidator(1)]
 
 
 class AlertDashboard(models.Model):
-    """What a group of people is told about, in one mail. Off by default."""
+    """What a group of people is told about, in one mail. Off by default. It watches the deliveries at and below its
+    unit, and each member is told of those that lie where they may read."""
 
-    label = models.CharField(_("label"), max_length=128, unique=True)
+    label = Line(_("label"), max_length=128, unique=True)
     enabled = models.BooleanField(_("enabled"), default=False)
     group = models.ForeignKey(
         Group, models.PROTECT, verbose_name=_("alert group"), related_name="+", help_text=_("Its members get the mail.")
@@ -38,6 +41,7 @@ class AlertDashboard(models.Model):
     throughput_processed = models.FloatField(_("throughput: only if processed below"), default=0.8, validators=_ratio)
     throughput_minimum = models.PositiveIntegerField(_("minimum throughput (messages an hour)"), default=1000)
     progress_processed = models.FloatField(_("in progress: processed ratio above"), default=0, validators=_ratio)
+    unit = unit_field()
 
     objects = Watched["AlertDashboard"].as_manager()
 
@@ -64,7 +68,7 @@ class AlertCriterion(models.Model):
 
     dashboard = models.ForeignKey(AlertDashboard, models.CASCADE, related_name="criteria")
     kind = models.CharField(_("criterion"), max_length=24, choices=Kind)
-    label_contains = models.CharField(_("only if the label contains"), max_length=128, blank=True)
+    label_contains = Line(_("only if the label contains"), max_length=128, blank=True)
     campaign = models.ForeignKey(
         Campaign, models.CASCADE, verbose_name=_("only of the campaign"), null=True, blank=True, related_name="+"
     )
@@ -112,7 +116,9 @@ class Alert(models.Model):
     at = models.DateTimeField(_("date"), default=timezone.now)
     subject = models.CharField(_("subject"), max_length=255)
     text = models.TextField(_("text"))
-    letters = models.JSONField(default=dict, editable=False)  # by language: [subject, text, HTML with colours]
+    # [{"people": [ids of users], "letters": {language: [subject, text, HTML with colours]}}], a part for those who may
+    # read the same deliveries. Written before parts were made: the letters of the whole, by language.
+    letters = models.JSONField(default=list, editable=False)
     sent_at = models.DateTimeField(_("sent"), null=True)
     recipients = models.PositiveIntegerField(_("recipients"), default=0)
 

@@ -1,11 +1,17 @@
-"""Looks at the deliveries every ten minutes and mails each enabled dashboard's group what meets its criteria."""
+"""Looks at the deliveries every ten minutes and mails each enabled dashboard's group what meets its criteria.
+
+A dashboard watches what lies at and below its unit. Each member's own rights are asked when the mail is written:
+whoever may not read a delivery is not told of it.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -13,8 +19,9 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import get_language, override
 
-from campaigns import notices
+from campaigns import access, notices, units
 from campaigns.notices import Notice
+from campaigns.unit_models import ROOT, OrganizationalUnit
 from deliveries import outbox
 from deliveries.counters import counters_of
 from deliveries.models import Delivery
@@ -30,16 +37,18 @@ logger = logging.getLogger("reporting.alerts")
 def look() -> int:
     """One round over all enabled dashboards; then whatever is written but not sent. Out: mails sent."""
     now = timezone.now()
-    for dashboard in AlertDashboard.objects.filter(enabled=True).prefetch_related("criteria"):
+    for dashboard in (
+        AlertDashboard.objects.filter(enabled=True).select_related("unit", "group").prefetch_related("criteria")
+    ):
         _look(dashboard, now)
     Alert.objects.filter(at__lt=now - timedelta(days=settings.KEEP_ALERTS_DAYS)).delete()
     AlertOccurrence.objects.filter(day__lt=now.date() - timedelta(days=settings.KEEP_ALERTS_DAYS)).delete()
-    return sum(_send(alert) for alert in Alert.objects.filter(sent_at=None).select_related("dashboard"))
+    return sum(_send(alert) for alert in Alert.objects.filter(sent_at=None).select_related("dashboard__group"))
 
 
 def _look(dashboard: AlertDashboard, now: datetime) -> None:
     limits = Limits(**{f.name: getattr(dashboard, f.name) for f in fields(Limits)})
-    facts = facts_of(_near(now, limits.window_hours))
+    facts = facts_of(_near(now, limits.window_hours, dashboard.unit))
     with transaction.atomic():
         found: Found = []
         for criterion in dashboard.criteria.all():
@@ -48,21 +57,51 @@ def _look(dashboard: AlertDashboard, now: datetime) -> None:
             if told:
                 found.append((criterion, told))
         if found:
-            known = {delivery.pk: fact for delivery, fact in facts}
-            letters = {}
-            for language, _name in settings.LANGUAGES:
-                with override(language):
-                    letters[language] = letter(dashboard.label, found, known, now)
-            plain = letters[settings.LANGUAGE_CODE]
-            Alert.objects.create(dashboard=dashboard, subject=plain.subject[:255], text=plain.text, letters=letters)
-            outbox.write_alert(plain.subject, plain.text, [delivery.pk for _, told in found for delivery in told])
+            _write(dashboard, found, {delivery.pk: fact for delivery, fact in facts}, now)
 
 
-def _near(now: datetime, hours: int) -> Iterable[Delivery]:
+def _write(dashboard: AlertDashboard, found: Found, known: Mapping[int, Facts], now: datetime) -> None:
+    """Keep the whole for the dashboard's history, and for each member a letter of what they may read."""
+    with override(settings.LANGUAGE_CODE):
+        whole = letter(dashboard.label, found, known, now)
+    parts = []
+    for deliveries, people in _by_sight(dashboard, found).items():
+        seen = [(criterion, [d for d in met if d.pk in deliveries]) for criterion, met in found]
+        letters = _letters(dashboard.label, [(criterion, met) for criterion, met in seen if met], known, now)
+        parts.append({"people": people, "letters": letters})
+    Alert.objects.create(dashboard=dashboard, subject=whole.subject[:255], text=whole.text, letters=parts)
+    outbox.write_alert(whole.subject, whole.text, [delivery.pk for _, told in found for delivery in told])
+
+
+def _by_sight(dashboard: AlertDashboard, found: Found) -> dict[frozenset[int], list[int]]:
+    """{ids of deliveries: the members of the group who may be told of just these}."""
+    campaigns = {delivery.campaign for _, met in found for delivery in met}
+    people: dict[frozenset[int], list[int]] = defaultdict(list)
+    for user in dashboard.group.user_set.filter(is_active=True):
+        readable = {campaign.pk for campaign in campaigns if access.may_be_alerted(user, campaign)}
+        seen = frozenset(d.pk for _, met in found for d in met if d.campaign_id in readable)
+        if seen:
+            people[seen].append(user.pk)
+    return people
+
+
+def _letters(label: str, found: Found, known: Mapping[int, Facts], now: datetime) -> dict[str, notices.Letter]:
+    """By language."""
+    letters = {}
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            letters[language] = letter(label, found, known, now)
+    return letters
+
+
+def _near(now: datetime, hours: int, unit: OrganizationalUnit) -> Iterable[Delivery]:
+    """Deliveries at and below the unit that were, or are to be, sent about now."""
     window = (now - timedelta(hours=hours), now + timedelta(hours=hours))
     failed = Q(state=criteria.PREPARATION_FAILED, preparation_at__range=window)
     near = Delivery.objects.filter(failed | Q(contact_date__range=window))
-    return near.defer("content", "fingerprint").order_by("pk")
+    if unit.pk != ROOT:
+        near = near.filter(campaign__unit__in=units.below(unit))
+    return near.select_related("campaign__unit").defer("content", "fingerprint").order_by("pk")
 
 
 def facts_of(deliveries: Iterable[Delivery]) -> list[tuple[Delivery, Facts]]:
@@ -96,14 +135,28 @@ def _new(criterion: AlertCriterion, delivery: Delivery, now: datetime) -> bool:
 
 
 def _send(alert: Alert) -> int:
-    people = alert.dashboard.group.user_set.filter(is_active=True)
-    kept = (alert.subject, alert.text)
-    sent = notices.tell_each(
-        Notice.ALERT, people, lambda: notices.Letter(*alert.letters.get(str(get_language()), kept))
-    )
+    sent = sum(_send_part(alert, people, letters) for people, letters in _parts(alert))
     if not sent:
-        logger.error("nobody got the alert “%s”: no address, nobody who wants it, or no mail server", alert.subject)
+        logger.error(
+            "nobody got the alert “%s”: no member who may read it, has an address and wants it, or no mail server",
+            alert.subject,
+        )
         if timezone.now() - alert.at < timedelta(hours=1):
             return 0  # tried again with the next look
     Alert.objects.filter(pk=alert.pk).update(sent_at=timezone.now(), recipients=sent)
     return sent
+
+
+def _parts(alert: Alert) -> Iterator[tuple[list[Any], dict[str, list[str]]]]:
+    """(people who are still in the group, their letters by language)."""
+    members = list(alert.dashboard.group.user_set.filter(is_active=True))
+    if isinstance(alert.letters, dict):  # written before there were parts: whoever may read everything gets the whole
+        yield [user for user in members if units.at_root(user)], alert.letters
+        return
+    for part in alert.letters:
+        yield [user for user in members if user.pk in part["people"]], part["letters"]
+
+
+def _send_part(alert: Alert, people: list[Any], letters: dict[str, list[str]]) -> int:
+    plain = letters.get(settings.LANGUAGE_CODE, (alert.subject, alert.text))
+    return notices.tell_each(Notice.ALERT, people, lambda: notices.Letter(*letters.get(str(get_language()), plain)))

@@ -18,7 +18,9 @@ from rest_framework.views import APIView
 from campaigns import access
 from campaigns.api_common import Conflict, InUnits, InUtc, KeyPagination, ModelRights, Selectable
 from campaigns.idempotency import Idempotent
+from campaigns.masking import EVERYTHING
 from campaigns.models import Profile
+from deliveries import masked_rows
 from deliveries.api import COMMANDS
 from deliveries.commands import Refused
 from deliveries.models import Delivery
@@ -46,8 +48,10 @@ class FiguresSerializer(Selectable, serializers.ModelSerializer[Figures]):
 
 
 class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]):
-    """One thing that one recipient did, or a machine before him (`machine`, and the `rule` that says so)."""
+    """One thing that one recipient did, or a machine before him (`machine`, and the `rule` that says so). `hidden`: of
+    another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     address = serializers.CharField(source="sending_log.address", read_only=True)
     profile = serializers.IntegerField(source="sending_log.profile_id", read_only=True, allow_null=True)
     type_label = serializers.CharField(source="get_type_display", read_only=True)
@@ -56,7 +60,7 @@ class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]
         model = TrackingLog
         fields = [
             "id", "at", "type", "type_label", "link", "sending_log", "address", "profile", "machine", "rule", "agent",
-            "network",
+            "network", "hidden",
         ]  # fmt: skip
 
 
@@ -142,16 +146,22 @@ class TrackingLogView(generics.ListAPIView[TrackingLog]):
         """A page, newest first."""
         return super().get(request, *args, **kwargs)
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """A page of them, masked for its reader."""
+        page: Any = super().paginate_queryset(queryset)
+        masked_rows.mask_events(page, masked_rows.sight(self.request.user, self.delivery))
+        return page
+
     def get_queryset(self) -> QuerySet[TrackingLog]:
         """As the tab of the dashboard selects them. Raises ValidationError."""
-        delivery, asked = _readable(self.request, self.kwargs["pk"]), self.request.query_params
+        self.delivery, asked = _readable(self.request, self.kwargs["pk"]), self.request.query_params
         for name, known in {"type": [str(int(kind)) for kind in TrackingType], "who": ["people", "machines"]}.items():
             if name in asked and asked[name] not in known:
                 raise serializers.ValidationError({name: [f"Write one of {', '.join(known)}."]})
         if "link" in asked and not (asked["link"].isascii() and asked["link"].isdecimal() and len(asked["link"]) < 10):
             raise serializers.ValidationError({"link": ["Write the number of a link."]})
         chosen = {name: asked[name] for name in ("type", "who", "link") if name in asked}
-        return functools.reduce(operator.or_, tracking_logs(delivery, chosen).parts)
+        return functools.reduce(operator.or_, tracking_logs(self.delivery, chosen, EVERYTHING).parts)
 
 
 class TrackedUrlView(APIView):

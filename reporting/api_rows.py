@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from campaigns import access
+from deliveries import masked_rows
 from deliveries.key_paging import page_of
 from deliveries.models import Delivery, SendingLog
 
@@ -19,15 +20,16 @@ from . import selections
 
 
 class RowSerializer(serializers.ModelSerializer[SendingLog]):
-    """One recipient among those that a figure counts."""
+    """One recipient among those that a figure counts. `hidden`: of another unit, so it is not told who that is."""
 
+    hidden = serializers.BooleanField(read_only=True, default=False)
     status_label = serializers.CharField(source="get_status_display", read_only=True)
 
     class Meta:
         model = SendingLog
         fields = [
             "id", "profile", "address", "status", "status_label", "failure_type", "reason", "date", "relayed_at",
-            "opened_at", "clicked_at", "opted_out_at",
+            "opened_at", "clicked_at", "opted_out_at", "hidden",
         ]  # fmt: skip
 
 
@@ -53,9 +55,10 @@ class FigureRowsView(APIView):
         """404 for a delivery that the user may not read and for a name that is no figure."""
         user: Any = request.user
         delivery = get_object_or_404(Delivery, pk=pk, campaign__in=access.readable_campaigns(user))
-        chosen = selections.figure(delivery, name)
+        chosen = selections.figure(delivery, name, masked_rows.sight(user, delivery))
         counting = request.query_params.get("count") == "1"
         page = page_of(chosen.parts, request._request, keep={"count": "1"} if counting else None)
+        chosen.mask(page.rows)
         answer: dict[str, Any] = {"count": chosen.count()} if counting else {}
         answer["next"] = request.build_absolute_uri(f"{request.path}?{page.on}") if page.on else None
         return Response(answer | {"results": RowSerializer(page.rows, many=True).data})

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns import access
+from deliveries import masked_rows
 from deliveries.key_paging import page_of
 from deliveries.models import Delivery
 
@@ -28,8 +29,9 @@ WHO = {"people": gettext_lazy("people"), "machines": gettext_lazy("machines")}
 def tracking_logs(request: HttpRequest, pk: int) -> HttpResponse:
     """Opens, clicks, mirror pages and opt-outs, newest first."""
     delivery = readable(request, pk)
-    chosen = selections.tracking_logs(delivery, request.GET.dict())
+    chosen = selections.tracking_logs(delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
     page = page_of(chosen.parts, request, newest_first=True, keep=chosen.filters)
+    chosen.mask(page.rows)
     links = dict(TrackedUrl.objects.filter(delivery=delivery, link__isnull=False).values_list("link", "label"))
     for row in page.rows:
         row.shown_link = links.get(row.link, "")
@@ -84,8 +86,9 @@ class UrlForm(forms.ModelForm):  # type: ignore[type-arg]
 def rows_of_figure(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Exactly the sending logs that a figure counts."""
     delivery = readable(request, pk)
-    chosen = selections.figure(delivery, name)
+    chosen = selections.figure(delivery, name, masked_rows.sight(request.user, delivery))
     page = page_of(chosen.parts, request)
+    chosen.mask(page.rows)
     return tab(
         request, delivery, "figure", page=page, selection=chosen, figure=name,
         may_export=_may_export(request, delivery),
@@ -100,7 +103,7 @@ def export(request: HttpRequest, pk: int, what: str) -> HttpResponseBase:
         raise Http404
     if not _may_export(request, delivery):
         raise PermissionDenied(_("Taking logs away as a file needs the role “Export”."))
-    chosen = selections.SELECTIONS[what](delivery, request.GET.dict())
+    chosen = selections.SELECTIONS[what](delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
     if request.method == "POST":
         return _file(request, delivery, chosen)
     filters = {name: value for name, value in chosen.filters.items() if value}

@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.lines import Line
 from deliveries.models import Delivery, SendingLog
 
 
@@ -72,8 +73,8 @@ class TrackedUrl(models.Model):
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="tracked_urls", db_index=False)
     place = models.PositiveIntegerField()  # its place among all links of the content
     link = models.PositiveIntegerField(_("link"), null=True)
-    label = models.CharField(_("label"), max_length=255, blank=True)
-    category = models.CharField(_("category"), max_length=64, blank=True)
+    label = Line(_("label"), max_length=255, blank=True)
+    category = Line(_("category"), max_length=64, blank=True)
     kind = models.CharField(_("kind"), max_length=8)  # tracked, mirror, optout, never
     part = models.CharField(_("part"), max_length=8)  # HTML or Text
     url = models.TextField(_("URL"))

@@ -11,6 +11,7 @@ from campaigns import access
 from campaigns.models import Campaign
 from campaigns.preview import POLICY
 from campaigns.problems import RenderError
+from deliveries import masked_rows
 from deliveries.kpis import Figure
 
 from . import breakdown, hot_clicks, landing, reports
@@ -44,8 +45,13 @@ def hot_clicks_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def copy_of(request: HttpRequest, pk: int, row: int) -> HttpResponse:
-    """One recipient's copy as his mirror page has it, for staff: nothing of it is tracked, nothing runs."""
-    log = get_object_or_404(readable(request, pk).sending_logs, pk=row)
+    """One recipient's copy as their mirror page has it, for staff: nothing of it is tracked, nothing runs. 404 also for
+    a recipient whom the reader may not see."""
+    delivery = readable(request, pk)
+    log = get_object_or_404(delivery.sending_logs, pk=row)
+    masked_rows.mask_logs([log], masked_rows.sight(request.user, delivery))
+    if getattr(log, "hidden", False):
+        raise Http404
     compiled = landing.trail(log.delivery_id).compiled
     if compiled is None:
         raise Http404

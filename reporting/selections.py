@@ -1,12 +1,14 @@
 """Which rows a figure, a list or a file is made of: named once, so that the page, the file and the number agree.
 
 A selection is querysets without common rows, each of which an index gives in order of id (deliveries.key_paging).
+Each is made for one reader: rows about people whom they may not read are masked, and counted all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -15,7 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.admin_scope import starts_with
-from deliveries import exclusion_lists
+from campaigns.masking import Sight
+from deliveries import exclusion_lists, masked_rows
 from deliveries.models import Delivery, ExclusionLog, SendingLog
 from deliveries.states import LogStatus
 
@@ -25,23 +28,27 @@ from .models import CLICKING, OPENING, TrackedUrl, TrackingLog, TrackingType
 CHUNK = 2000
 
 Column = tuple[str, Callable[[Any], Any]]
+Mask = Callable[[Collection[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Rows, what to show of each, and the filter that made them, for addresses and for the log."""
+    """Rows, what to show of each, and the filter that made them, for addresses and for the log. `mask` hides in rows
+    that were read what the reader may not see: whoever shows them without `rows` calls it first."""
 
     name: str
     title: str
     parts: Sequence[QuerySet[Any]]
     columns: Sequence[Column]
     filters: Mapping[str, str] = field(default_factory=dict)
+    mask: Mask = lambda rows: None
 
     def rows(self) -> Iterator[Any]:
         """All rows, some thousands in memory at a time, whatever their number."""
         for part in self.parts:
             last = 0
             while chunk := list(part.filter(pk__gt=last).order_by("pk")[:CHUNK]):
+                self.mask(chunk)
                 yield from chunk
                 last = chunk[-1].pk
 
@@ -69,7 +76,7 @@ FIGURES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool]] = {
 }
 
 
-def figure(delivery: Delivery, name: str) -> Selection:
+def figure(delivery: Delivery, name: str, seen: Sight) -> Selection:
     """The sending logs that the figure `name` counts. Raises Http404 for a name that is no figure."""
     if name not in FIGURES:
         raise Http404
@@ -79,39 +86,40 @@ def figure(delivery: Delivery, name: str) -> Selection:
         events = TrackingLog.objects.filter(sending_log=OuterRef("pk"), type__in=types)
         did = Exists(events.filter(machine=False) if people else events)
         rows = [part.filter(did) for part in rows]
-    return Selection("sending-logs", _(label), rows, _sending_columns(), {"figure": name})
+    mask = partial(masked_rows.mask_logs, seen=seen)
+    return Selection("sending-logs", _(label), rows, _sending_columns(), {"figure": name}, mask)
 
 
-def sending_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+def sending_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """By figure; or by status and by the beginning of the address, as the tab does."""
     if filters.get("figure"):
-        return figure(delivery, filters["figure"])
+        return figure(delivery, filters["figure"], seen)
     status, beginning = filters.get("status", ""), filters.get("q", "").strip().lower()
     codes = [code for code in LogStatus.values if str(code) == status] or LogStatus.values
     rows: QuerySet[SendingLog] = delivery.sending_logs.all()
     if beginning:
-        rows = rows.filter(starts_with("address", beginning))
-    kept = {"status": status, "q": beginning}
-    return Selection(
-        "sending-logs", _("Sending logs"), [rows.filter(status=c) for c in codes], _sending_columns(), kept
-    )
+        rows = rows.filter(starts_with("address", beginning), seen.found_with_tests())
+    parts, kept = [rows.filter(status=code) for code in codes], {"status": status, "q": beginning}
+    mask = partial(masked_rows.mask_logs, seen=seen)
+    return Selection("sending-logs", _("Sending logs"), parts, _sending_columns(), kept, mask)
 
 
-def exclusion_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """By cause and by the beginning of the address."""
     cause, beginning = filters.get("cause", ""), filters.get("q", "").strip().lower()
     rows: QuerySet[ExclusionLog] = delivery.exclusion_logs.all()
     if beginning:
-        rows = rows.filter(starts_with("address", beginning))
+        rows = rows.filter(starts_with("address", beginning), seen.found())
     columns: list[Column] = [
         (_("Number"), lambda row: row.pk), (_("Address"), lambda row: row.address),
         (_("Cause"), lambda row: row.words), (_("Date"), lambda row: row.date),
     ]  # fmt: skip
     parts = [rows.filter(one) for one in exclusion_lists.chosen(exclusion_lists.causes(delivery), cause)]
-    return Selection("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning})
+    mask = partial(masked_rows.mask_exclusions, seen=seen)
+    return Selection("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning}, mask)
 
 
-def exclusion_causes(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+def exclusion_causes(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """All causes, zeros included."""
     columns: list[Column] = [
         (_("Cause"), lambda row: row.words), (_("Volume"), lambda row: row.volume),
@@ -119,7 +127,7 @@ def exclusion_causes(delivery: Delivery, filters: Mapping[str, str]) -> Selectio
     return Selection("exclusion-causes", _("Exclusion causes"), [delivery.exclusion_causes.all()], columns)
 
 
-def tracking_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+def tracking_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """By type, by link, and by who did it: people or machines."""
     kind, who, link = filters.get("type", ""), filters.get("who", ""), filters.get("link", "")
     codes = [code for code in TrackingType.values if str(code) == kind] or TrackingType.values
@@ -137,10 +145,11 @@ def tracking_logs(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
         (_("Program"), lambda row: row.agent), (_("Network"), lambda row: row.network),
     ]  # fmt: skip
     parts = [rows.filter(type=code) for code in codes]
-    return Selection("tracking-logs", _("Tracking logs"), parts, columns, {"type": kind, "who": who, "link": link})
+    mask, kept = partial(masked_rows.mask_events, seen=seen), {"type": kind, "who": who, "link": link}
+    return Selection("tracking-logs", _("Tracking logs"), parts, columns, kept, mask)
 
 
-def urls(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
+def urls(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """All links of the content."""
     tracked_urls.ensure([delivery.pk])
     columns: list[Column] = [
@@ -150,7 +159,7 @@ def urls(delivery: Delivery, filters: Mapping[str, str]) -> Selection:
     return Selection("tracked-urls", _("Tracked URLs"), [delivery.tracked_urls.all()], columns)
 
 
-SELECTIONS: dict[str, Callable[[Delivery, Mapping[str, str]], Selection]] = {
+SELECTIONS: dict[str, Callable[[Delivery, Mapping[str, str], Sight], Selection]] = {
     "sending-logs": sending_logs, "exclusion-logs": exclusion_logs, "exclusion-causes": exclusion_causes,
     "tracking-logs": tracking_logs, "tracked-urls": urls,
 }  # fmt: skip

@@ -7,39 +7,9 @@ from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
 from campaigns import access, api_tokens, granting, units
-from campaigns.unit_models import ROOT, GroupUnit, OrganizationalUnit, PersonUnit
+from campaigns.unit_models import ROOT, OrganizationalUnit, PersonUnit
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def tree(db):
-    """{name: unit}: france above paris and lyon, paris above montmartre."""
-    made = {"all": OrganizationalUnit.objects.get(pk=ROOT)}
-    for name, parent in (("france", "all"), ("paris", "france"), ("lyon", "france"), ("montmartre", "paris")):
-        made[name] = OrganizationalUnit.objects.create(label=name.title(), name=name, parent=made[parent])
-    return made
-
-
-@pytest.fixture
-def at(make_user, tree):
-    """at("paris", "Start deliveries") gives somebody with those roles who acts from that unit."""
-
-    def make(unit, *roles, name=""):
-        group = Group.objects.create(name=f"{unit} {roles} {name}")
-        group.permissions.set(pk for role in roles for pk in access.permissions_of(role))
-        GroupUnit.objects.create(group=group, unit=tree[unit])
-        return make_user(name or f"{unit}-{len(roles)}", group.name)
-
-    return make
-
-
-@pytest.fixture
-def in_paris(message, tree):
-    """The message's campaign, in Paris."""
-    message.campaign.unit = tree["paris"]
-    message.campaign.save()
-    return message.campaign
 
 
 def test_start_deliveries_includes_preparing(starter, message):
@@ -255,7 +225,7 @@ def test_an_administrator_sets_no_password_of_who_holds_more(client, at):
 
 def test_a_grant_on_a_campaign_gives_no_more_than_the_giver_holds(client, at, in_paris):
     client.force_login(at("paris", access.ADMINISTRATORS))
-    guest = at("lyon")
+    guest = at("montmartre")
     page = reverse("admin:campaigns_campaign_permissions_manage_user", args=[in_paris.pk, guest.pk])
     assert client.post(page, {"permissions": ["start_deliveries"]}).status_code == 403
     assert client.post(page, {"permissions": ["view_campaign"]}).status_code == 302

@@ -116,18 +116,16 @@ def test_the_trial_is_for_administrators(client, starter):
     assert client.get(url("qualificationrule_try")).status_code == 403
 
 
-def test_the_last_delivery_is_told_to_whoever_may_read_it(client, make_user, logs):
+def test_the_quarantine_is_read_by_administration_with_the_unit_all_alone_as_in_the_api(client, make_user, logs):
     from campaigns.unit_models import ROOT, GroupUnit, OrganizationalUnit
 
-    paris, lyon = (
-        OrganizationalUnit.objects.create(label=name, name=name, parent_id=ROOT) for name in ("paris", "lyon")
-    )
+    paris = OrganizationalUnit.objects.create(label="paris", name="paris", parent_id=ROOT)
     client.force_login(make_user("chief", "Administrators"))
     entry = QuarantinedAddress.objects.get(address=logs[0].address)
-    pages = [url("quarantinedaddress_changelist"), url("quarantinedaddress_change", entry.pk)]
-    code = logs[0].delivery.code
-    for campaigns_unit, told in ((paris, True), (lyon, False)):
-        GroupUnit.objects.update(unit=paris)  # what administrators have now
-        logs[0].delivery.campaign.unit = campaigns_unit
-        logs[0].delivery.campaign.save()
-        assert [code in client.get(page).content.decode() for page in pages] == [told, told]
+    one = url("quarantinedaddress_change", entry.pk)
+    pages = [url("quarantinedaddress_changelist"), one, url("quarantinedaddress_repair"), "/api/quarantine/"]
+    assert [client.get(page).status_code for page in pages] == [200] * 4
+    assert logs[0].delivery.code in client.get(one).content.decode()
+    GroupUnit.objects.update(unit=paris)  # what administrators have now
+    assert [client.get(page).status_code for page in pages] == [403] * 4
+    assert "quarantine" not in client.get("/admin/").content.decode().lower()

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models import Audience, Schedule
+from campaigns.models import Audience, Message, Schedule, Typology
 from deliveries import commands, control_rules, validity
 from deliveries.control_rules import RULES, Facts, Phase
 from deliveries.snapshots import snapshot
@@ -115,3 +116,37 @@ def test_the_phases_of_the_table_are_those_of_the_domain():
     assert phases["target-missing"] is Phase.START_OF_TARGETING
     assert phases["content-empty"] is phases["target-empty"] is Phase.AFTER_TARGETING
     assert phases["content"] is Phase.START_OF_PERSONALIZATION
+
+
+@pytest.mark.parametrize("reply_to, brands_own, told", [
+    ("", "", False), ("desk@example.com", "", False), ("desk@EXAMPLE.com", "", False),
+    ("me@elsewhere.example", "", True), ("me@sub.example.com", "", True), ("", "box@partner.example", False),
+    ("Box@partner.example", "box@partner.example", False), ("me@elsewhere.example", "box@partner.example", True),
+])  # fmt: skip
+def test_a_reply_to_outside_the_brands_domains_is_a_warning(delivery, reply_to, brands_own, told):
+    delivery.message.reply_to, delivery.message.brand.reply_to = reply_to, brands_own
+    assert found(delivery).get("reply-to-domain") == ("warning" if told else None)
+
+
+@pytest.mark.parametrize("level, severity", [("error", "error"), ("warning", "warning"), ("off", None)])
+def test_a_typology_says_how_grave_a_foreign_reply_to_is(delivery, level, severity):
+    delivery.message.reply_to = "me@elsewhere.example"
+    delivery.message.typology = Typology.objects.create(label="Strict", levels={"reply-to-domain": level})
+    assert found(delivery).get("reply-to-domain") == severity
+
+
+def test_the_form_tells_of_a_foreign_reply_to_beside_the_field_and_with_the_problems(client, delivery, preparer):
+    Message.objects.update(reply_to="me@elsewhere.example")
+    client.force_login(preparer)
+    page = client.get(reverse("admin:campaigns_message_change", args=[delivery.message_id]))
+    beside = str(page.context["adminform"].form.fields["reply_to"].help_text)
+    assert beside.startswith("Answers go to me@elsewhere.example, which is not in a domain of the brand")
+    assert ("warning", f"Sender: {beside}") in page.context["problems"]
+
+
+def test_an_administrator_who_lets_a_brands_answers_go_elsewhere_is_told(client, admin_user, brand):
+    client.force_login(admin_user)
+    values = {"label": "Acme", "sender_name": "Acme", "sender_address": "news@example.com", "unit": brand.unit_id,
+              "sender_domains": "example.com", "reply_to": "box@partner.example"}  # fmt: skip
+    page = client.post(reverse("admin:campaigns_brand_change", args=[brand.pk]), values, follow=True)
+    assert "Answers go to box@partner.example" in page.content.decode()

@@ -242,17 +242,18 @@ RELATED = tuple(f"{role}-{relation}" for role in ROLES for relation in ("own", "
 # Whole logs, and what is everybody's: from a unit below All, nobody reads the former nor writes the latter.
 _WHOLE = (
     "auditentry", "feedbackevent", "sendinglog", "exclusionlog", "deliveryevent", "trackinglog", "webhook",
-    "typologyrule", "quarantinedaddress-", "apitoken-detail",
+    "typologyrule", "quarantinedaddress", "apitoken-detail",
 )  # fmt: skip
-_EVERYBODYS = ("quarantinedaddress", "qualificationrule", "typology", "nevertracked")
+_EVERYBODYS = ("qualificationrule", "typology", "nevertracked")
 _SHOWING = ("_changelist", "_change", "_history", "_try", "-list", "-detail")
 EXPORTS = frozenset({
     "delivery-export", "delivery-export-sending-logs", "delivery-export-progress", "delivery-evidence",
 })  # fmt: skip
 # Routes that name something which lies in a unit.
 _IN_UNIT = (
-    "/(campaigns?|messages?|brands?|profiles?|audiences?|delivery|deliveries|routing|profileimport|testprofile|users?"
-    "|proof-?domains?)/<"
+    "/(campaigns?|messages?|brands?|profiles?|audiences?|delivery|deliveries|routing|profileimport|testprofile|users?|"
+    "alertdashboard|alert|proof-?domains?)"
+    "/<"
 )
 
 
@@ -300,6 +301,8 @@ def reaches(relation: str, address: Address, method: str, rule: Rule) -> bool:
     if name.startswith(("group_", "group-")) and changes_a_group(name, method):
         return False  # the group of the world has no unit, so it is the root's
     within = relation in ("own", "above")
+    if name.startswith("alert_") and address.arguments:
+        return within  # what a dashboard above told is about deliveries beside, too
     if name.startswith(("user_", "person-")) and address.arguments:
         return within  # whoever stands above is not managed from below
     if name in ("message-list", "delivery-list") and method == "post":
@@ -371,7 +374,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     assign_perm("view_campaign", guests["V"], message.campaign)
     Heartbeat.objects.create(host="one", beat_at=timezone.now(), swept_at=timezone.now())  # all is well
     TrackedUrl.objects.create(delivery=delivery, place=0, label="News", kind="tracked", url="https://example.com/news")
-    board = AlertDashboard.objects.create(label="Board", group=Group.objects.create(name="Some group"))
+    board = AlertDashboard.objects.create(label="Board", group=Group.objects.create(name="Some group"), unit=own)
     alert = Alert.objects.create(dashboard=board)
     endpoint = WebhookEndpoint.objects.create(label="Hook", url="https://hooks.example/")
     foreign = api_tokens.give(make_user("owner"), "A program's", [])[0]

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from campaigns.models import Campaign
 from campaigns.notice_models import ReaderLanguage
+from campaigns.unit_models import ROOT, GroupUnit
 from deliveries.kpis import Counters
 from deliveries.models import Batch
 from deliveries.states import SENDING, State
@@ -85,6 +86,7 @@ def test_a_criterion(kind: str, facts: Facts, told: bool) -> None:
 @pytest.fixture
 def dashboard(make_user: Any) -> AlertDashboard:
     group = Group.objects.create(name="Watch")
+    GroupUnit.objects.create(group=group, unit_id=ROOT)
     make_user("watcher", "Watch")
     found = AlertDashboard.objects.create(label="Night watch", enabled=True, group=group, minimum_target=1)
     AlertCriterion.objects.create(dashboard=found, kind="failed")
@@ -169,7 +171,7 @@ def test_a_dashboard_is_made_in_the_admin_with_its_criteria(make_user: Any, clie
     inline = {"TOTAL_FORMS": "1", "INITIAL_FORMS": "0", "0-kind": "soft_bounces", "0-columns": ["soft", "sent"]}
     answer = client.post(
         reverse("admin:reporting_alertdashboard_add"),
-        {"label": "Mine", "group": Group.objects.get(name="Export").pk}
+        {"label": "Mine", "group": Group.objects.get(name="Export").pk, "unit": ROOT}
         | {field: getattr(Limits(), field) for field in Limits.__slots__}
         | {f"criteria-{name}": value for name, value in inline.items()},
     )

@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from rest_framework.test import force_authenticate
 
+from campaigns.masking import EVERYTHING
 from deliveries.counters import counters
 from deliveries.key_paging import page_of
 from deliveries.kpis import kpis
@@ -49,7 +50,7 @@ def by_http(client: Client, delivery: Delivery, name: str) -> tuple[int, ...]:
 
 def by_hand(client: Client, delivery: Delivery, name: str) -> tuple[int, ...]:
     """The same four from the functions behind the pages, so that a thousand histories take minutes."""
-    chosen = selections.figure(delivery, name)
+    chosen = selections.figure(delivery, name, EVERYTHING)
     request = RequestFactory().get("/", {"count": "1"})
     force_authenticate(request, client.user)  # type: ignore[attr-defined]
     answer = FigureRowsView.as_view(throttle_classes=[])(request, pk=delivery.pk, name=name).data

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
 
+from campaigns.masking import EVERYTHING
 from deliveries.models import Batch, DeliveryEvent, ExclusionLog
 from deliveries.states import Reason
 from reporting import export_progress, exports, retention, selections
@@ -52,7 +53,7 @@ def test_an_export_needs_its_role_and_a_post(sent: Any, preparer: Any, client: C
 def test_whoever_writes_a_file_is_asked_for_the_role_too(sent: Any, preparer: Any) -> None:
     delivery = sent()
     with pytest.raises(PermissionDenied):
-        exports.audited(delivery, preparer, selections.sending_logs(delivery, {}), "csv")
+        exports.audited(delivery, preparer, selections.sending_logs(delivery, {}, EVERYTHING), "csv")
     assert not delivery.events.filter(code="export_started").exists()
 
 
@@ -140,7 +141,7 @@ def test_memory_stays_in_chunks(sent: Any, monkeypatch: Any, django_assert_max_n
     monkeypatch.setattr(selections, "CHUNK", 3)
     delivery = sent(10)
     Batch.objects.all()
-    chosen = selections.sending_logs(delivery, {"status": "1"})
+    chosen = selections.sending_logs(delivery, {"status": "1"}, EVERYTHING)
     with django_assert_max_num_queries(5):
         assert len(list(chosen.rows())) == 10
 

@@ -13,7 +13,7 @@ import pytest
 from tests.postgres import running_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("folding", "tracking", "stats", "reports", "retention")
+ROOMS = ("folding", "tracking", "stats", "reports", "retention", "masked_rows")
 
 
 @pytest.mark.slow
