@@ -10,7 +10,7 @@ import pytest
 from tests.postgres import running_postgres
 
 HERE = Path(__file__).parent
-ROOMS = ("ledger", "batches", "recovery", "sending", "sweeping", "typologies", "unasked", "aggregation")
+ROOMS = ("ledger", "batches", "recovery", "sending", "sweeping", "typologies", "unasked", "series_seals", "aggregation")
 
 
 @pytest.mark.slow
