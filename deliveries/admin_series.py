@@ -63,7 +63,6 @@ class SeriesPages:
             return redirect(series)
         form = sealing.form(series, series.message)
         seen = request.GET.get("seen") or word(form)
-        return self.ask(
-            request, series, act, template="series", facts=form_facts(series), seen=seen,
-            since=retold(series_seals.changed(series)), differs=", ".join(changed_since_seen(seen, form)),
-        )  # fmt: skip
+        since, differs = retold(series_seals.changed(series)), ", ".join(changed_since_seen(seen, form))
+        shown = {"facts": form_facts(series), "seen": seen, "since": since, "differs": differs}
+        return self.ask(request, series, act, template="series", **shown)

@@ -45,7 +45,7 @@ def due_times(delivery: Delivery, confirmed_at: datetime) -> tuple[datetime, dat
 
 
 def is_late(slot: datetime, now: datetime) -> bool:
-    """True if what was to happen at `slot` happens so much later that somebody must say again that he wants it."""
+    """True if what was to happen at `slot` happens so much later that somebody has to confirm it again."""
     return now > slot + timedelta(minutes=settings.START_GRACE_MINUTES)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import time
 from typing import Any
 
 import pytest
+import time_machine
 
 from tests.fakes.smtp_server import Server
 
@@ -22,3 +24,30 @@ def serve() -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def eve() -> Iterator[Any]:
+    """It is eight in Paris, on the Friday of changing.NINE."""
+    from .changing import HOUR, NINE
+
+    with time_machine.travel(NINE - HOUR, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def make_series(message: Any, routing: Any, starter: Any) -> Callable[..., Any]:
+    """make_series(frequency=…, …) gives a series of every day at nine in Paris, switched on by the starter."""
+    from campaigns.models import Profile, Recurrence
+    from deliveries import commands, executions
+
+    Profile.objects.create(email="a@example.com")
+
+    def make(by: Any = starter, **fields: Any) -> Any:
+        values = {"frequency": "daily", "at": time(9), "time_zone": "Europe/Paris", "request_confirmation": False}
+        Recurrence.objects.create(message=message, **(values | fields))
+        series = commands.create_delivery(message, by)
+        executions.start_series(series, by)
+        return series
+
+    return make

@@ -9,7 +9,7 @@ import time_machine
 from django.core import mail
 from django.core.exceptions import PermissionDenied
 
-from campaigns.models import Profile, Recurrence, Schedule, Typology
+from campaigns.models import Recurrence, Schedule, Typology
 from deliveries import commands, executions, preparing, starting, sweeping
 from deliveries.confirmation import confirmation
 from deliveries.models import Delivery
@@ -25,21 +25,6 @@ def eve():
     """It is eight in Paris."""
     with time_machine.travel(NINE - HOUR, tick=False) as clock:
         yield clock
-
-
-@pytest.fixture
-def make_series(message, routing, starter):
-    """make_series(frequency=…, …) gives a series of every day at nine in Paris, switched on by the starter."""
-    Profile.objects.create(email="a@example.com")
-
-    def make(by=starter, **fields):
-        values = {"frequency": "daily", "at": time(9), "time_zone": "Europe/Paris", "request_confirmation": False}
-        Recurrence.objects.create(message=message, **(values | fields))
-        series = commands.create_delivery(message, by)
-        executions.start_series(series, by)
-        return series
-
-    return make
 
 
 def slots(series):

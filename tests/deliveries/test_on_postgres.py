@@ -11,7 +11,8 @@ from tests.postgres import running_postgres
 
 HERE = Path(__file__).parent
 ROOMS = (
-    "ledger", "batches", "recovery", "sending", "sweeping", "typologies", "proof_limits", "unasked", "aggregation",
+    "ledger", "batches", "recovery", "sending", "sweeping", "typologies", "proof_limits", "unasked", "series_seals",
+    "aggregation",
 )  # fmt: skip
 
 
