@@ -241,7 +241,11 @@ def _switch(profiles: Collection[int], flag: str, origin: Origin, *, to: bool) -
 def _note(profiles: Collection[int], flag: str, origin: Origin, *, before: bool, after: bool) -> None:
     told: dict[str, Any] = {"flag": flag, "before": before, "after": after, "way": origin.way}
     by = origin.by if getattr(origin.by, "pk", None) else None
-    source = {"source": flat(origin.source).strip()[:MOST_SOURCE], "by_id": by and by.pk, "by_name": origin.by_name[:300]}
+    source = {
+        "source": flat(origin.source).strip()[:MOST_SOURCE],
+        "by_id": by and by.pk,
+        "by_name": origin.by_name[:300],
+    }
     place = {"letter": origin.letter, "delivery": origin.delivery, "profile_import": origin.profile_import}
     ConsentChange.objects.bulk_create(
         [ConsentChange(profile_id=pk, **told, **source, **place) for pk in sorted(profiles)], batch_size=500

@@ -15,10 +15,10 @@ from .markup import Element
 MOST = 300_000_000  # in units of some 3 ns
 
 _COMMENT = re.compile(r"/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)")
-_PIECE = re.compile(r"([^{}]*+)([{}])")
+_BRACE = re.compile(r"([{}])")
 _COMBINATOR = re.compile(r"[\s>+~]++")
 _PARTS = re.compile(r"[.#:\[,]")
-_NAME = re.compile(r"([\w-]++)\s*+:")
+_NAME = re.compile(r"(?<![\w-])([\w-]++)\s*+:")
 _PLAIN = re.compile(r"([a-z][a-z0-9]*+)?(?:[.#][a-z0-9_-]++)*+(?::[a-z-]++)*+")
 _CLASS_OR_ID = re.compile(r"[.#][a-z0-9_-]++")
 
@@ -58,9 +58,8 @@ def work(sheets: Iterable[str], elements: Iterable[Element]) -> int:
 
 def _rules(css: str) -> Iterator[tuple[str, str]]:
     """(selectors, declarations) of each rule; what is written in another way than most comes out as something."""
-    selectors = None
-    for piece in _PIECE.finditer(css):
-        text, brace = piece.groups()
+    selectors, texts = None, iter(_BRACE.split(css))
+    for text, brace in zip(texts, texts, strict=False):
         if brace == "}" and selectors is not None:
             yield selectors, text
         elif brace == "}" and ":" in text:

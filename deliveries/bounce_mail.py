@@ -28,8 +28,8 @@ MAX_PREAMBLE = 200
 
 _HEADER = re.compile(rb"([!-9;-~]{1,80})[ \t]*:(.*)", re.DOTALL)
 _PART_HEADER = re.compile(rb"(?i)content-[a-z-]{2,40}[ \t]*:")
-_BOUNDARY = re.compile(r'(?i)boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;"]{1,200}))')
-_CHARSET = re.compile(r'(?i)charset\s*=\s*"?\s*([\w.:-]{1,40})')
+_BOUNDARY = re.compile(r'(?i)boundary\s*+=\s*+(?:"([^"]{1,200})"|([^\s;"]{1,200}))')
+_CHARSET = re.compile(r'(?i)charset\s*+=\s*+"?\s*+([\w.:-]{1,40})')
 _WORD = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]{0,20})?\?([bBqQ])\?([^?\s]{0,2000})\?=(?:\s+(?==\?))?")
 _TAG = re.compile(r"<(?:(/?)([a-zA-Z][a-zA-Z0-9]{0,20})(?=[\s/>])|!)[^<>]{0,4000}>")
 _BLOCKS = frozenset(("br", "p", "div", "tr", "li", "td", "table", "hr", "h1", "h2", "h3", "pre", "ul", "body"))
@@ -110,7 +110,7 @@ class Mail:
     @property
     def report_type(self) -> str:
         """`report-type` of a multipart/report (RFC 6522), lower case, or ''."""
-        found = re.search(r'(?i)report-type\s*=\s*"?([\w-]{1,60})', self.headers.get("content-type"))
+        found = re.search(r'(?i)report-type\s*+=\s*+"?([\w-]{1,60})', self.headers.get("content-type"))
         return found.group(1).lower() if found else ""
 
 

@@ -3,8 +3,8 @@
 import re
 
 from deliveries.bounce_mail import Headers
-from deliveries.bounce_words import without_accents, words
-from deliveries.patterns import lower, signs
+from deliveries.bounce_words import lower, without_accents, words
+from deliveries.patterns import signs
 
 MAX_WORDS = 24 * 1024  # characters of a notice that are searched
 MAX_FIELD = 2000  # characters of a subject or a sender

@@ -22,3 +22,8 @@ def without_accents(text: str) -> str:
         return text
     parts = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFC", "".join(c for c in parts if not "\u0300" <= c <= "\u036f"))
+
+
+def lower(text: str) -> str:
+    """`text` in lower case, so that letters have one form each (a Greek word may end in another sigma)."""
+    return text.lower().replace("\u03c2", "\u03c3")

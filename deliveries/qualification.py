@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from deliveries.addresses import hide_addresses
-from deliveries.bounce_words import without_accents
-from deliveries.patterns import MOST_PATHS, Searcher, Unusable, lower, searcher
+from deliveries.bounce_words import lower, without_accents
+from deliveries.patterns import MOST_PATHS, Searcher, Unusable, searcher
 from deliveries.qualification_rule import HARD, IGNORED, SOFT, Rule
 from deliveries.qualification_rules import DEFAULT_RULES
 

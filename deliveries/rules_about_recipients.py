@@ -105,7 +105,7 @@ ABOUT_RECIPIENTS: tuple[Rule, ...] = (
         "Mailbox full",
         any_of(
             r"over ?-?quota|quota.{0,40}(exceed|full|reach|violat|limit|over|depass|superad|超)",
-            r"(exceed\w*|over|out of|reached|past|insufficient|not enough|no|above|depass\w*)"
+            r"(exceed\w{0,9}|over|out of|reached|past|insufficient|not enough|no|above|depass\w{0,9})"
             r".{0,40}(\bquota|storage|disk ?space|mailbox (size|space|limit))",
             r"(mail ?box|inbox|in-?box|mailfolder|mail folder|mail ?drop|account|user|recipient"
             r"|disk|storage|bo[i]te|postfach|casella|buzon|caixa)\b[^.;]{0,80}(\bfull\b"
