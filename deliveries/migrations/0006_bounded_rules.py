@@ -14,5 +14,5 @@ def mend(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deliveries", "0001_initial")]
+    dependencies = [("deliveries", "0005_token_key")]
     operations = [migrations.RunPython(mend, migrations.RunPython.noop)]
