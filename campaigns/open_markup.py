@@ -17,7 +17,9 @@ from .markup import Crowded, Page, Unclosed, attributes, tokens, unsafe_markup
 from .said import said as _
 from .schemes import addresses
 
-_BESIDE_A_BRACKET = re.compile(rf"<[/!?]?[{MASKED}]")
+# White space beside Liquid counts as nothing: a dash may trim it.
+_BESIDE_A_BRACKET = re.compile(rf"<[/!?]?\s*[{MASKED}]|</[a-zA-Z]+\s*[{MASKED}]")
+_COMMENTS_END = re.compile(rf"[>{MASKED}-]")
 _IN_A_NAME = re.compile(rf"[^{MASKED}][{MASKED}]")
 _LITERAL = re.compile(r"""("[^"]*"|'[^']*')""")
 _QUOTES = ('"', "'")
@@ -56,10 +58,17 @@ def judge(copy: str) -> None:
 
 
 def _risky(draft: Draft, span: Span, place: Place) -> bool:
-    """A tag in a literal; or something written between attributes; or a quote where one would end a value."""
+    """A tag in a literal; something written, or white space trimmed, between attributes; what may end a comment; or a
+    quote where one would end a value."""
+    liquid = draft.liquid(span)
+    trims = any(dash in liquid for dash in ("{%-", "{{-", "-%}", "-}}"))
+    if place[0] == "comment" and (trims or _COMMENTS_END.match(draft.masked, span.end)):
+        return True
+    if place[0] == "tag" and trims:
+        return True
     if span.name in _SILENT:
         return False
-    literals = [match.group()[1:-1] for match in _LITERAL.finditer(draft.liquid(span))]
+    literals = [match.group()[1:-1] for match in _LITERAL.finditer(liquid)]
     if any("<" in literal for literal in literals) or (place[0] == "tag" and span.name in _WRITES):
         return True
     in_text = span.name in _WRITES and place[0] != "value"
