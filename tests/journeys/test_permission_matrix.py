@@ -327,7 +327,7 @@ def reaches_unit(relation: str, address: Address, method: str) -> bool:
 
 def reading(name: str, rule: Rule) -> bool:
     """A page that shows without offering an act: who may only read a campaign gets it; or it is an object's own."""
-    return "V" in rule.get or name.endswith(("_change", "_history", "-detail", "-history", "_problems"))
+    return "V" in rule.get or name.endswith(("_change", "_history", "-detail", "-history", "-consent", "_problems"))
 
 
 @pytest.fixture
