@@ -391,18 +391,3 @@ def test_the_list_filters_and_searches(client: Client, make_user: Callable[..., 
         assert "delivery.confirmed" in client.get(f"/admin/campaigns/auditentry/?{query}").text, query
     for query in ("q=DM13", "about=logins", "outcome__exact=denied"):
         assert "delivery.confirmed" not in client.get(f"/admin/campaigns/auditentry/?{query}").text, query
-
-
-def test_units_given_to_people_and_groups_are_told(make_user: Callable[..., Any]) -> None:
-    anna = make_user("anna")
-    below = OrganizationalUnit.objects.create(label="North", name="north", parent_id=1)
-    PersonUnit.objects.update_or_create(user=anna, defaults={"unit": below})
-    row = AuditEntry.objects.filter(subject_type="campaigns.personunit").latest("pk")
-    assert row.act.startswith("unit.") and row.told["after"]["unit_id"] == below.pk
-
-
-def test_what_a_campaign_asks_of_its_people_is_told_when_it_changes() -> None:
-    campaign = Campaign.objects.create(label="Spring")
-    campaign.four_eyes = not campaign.four_eyes
-    campaign.save()
-    assert set(last("campaign.changed").told["after"]) == {"four_eyes"}
