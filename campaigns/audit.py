@@ -108,13 +108,14 @@ def draft(
 
 
 def _who(source: Source, by: Any, subject: Any, about: Kind) -> dict[str, tuple[str, Kind]]:
-    """Who acts from where on what: all of it stands beside. A recipient who acts for themselves has no account."""
+    """Who acts from where on what: all of it stands beside. Without an account, and on none of the pages for staff, it
+    is a recipient, or the reader of a proof, who acts for themselves."""
     known = getattr(by, "pk", None) is not None
-    own = Kind.STAFF if known or about is not Kind.RECIPIENT or source.channel != "web" else Kind.RECIPIENT
+    whose = Kind.RECIPIENT if source.channel == "web" and not known else Kind.STAFF
     return {
         "actor": (line(by.get_username() if known else "", 150), Kind.STAFF),
-        "address": (line(source.address, 45), own),
-        "agent": (line(source.agent, 120), own),
+        "address": (line(source.address, 45), whose),
+        "agent": (line(source.agent, 120), whose),
         "subject": (line(subject if subject is not None else "", 200), about),
     }
 

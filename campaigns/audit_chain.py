@@ -32,7 +32,7 @@ from .audit_models import AuditEntry, AuditValue
 logger = logging.getLogger("campaigns.audit")
 
 ROWS = 500  # sealed or read at once
-ROWS_WITH_VALUES = 50
+ROWS_WITH_VALUES = 100
 START = "0" * 64  # the chain value before the first row
 PURGED = "audit.purged"
 ERASED = "audit.erased"

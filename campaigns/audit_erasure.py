@@ -41,7 +41,7 @@ class Erasure:
 
 def erase_person(*, profile: int | None = None, address: str = "", by: Any = None) -> Erasure:
     """Erase a recipient: what stands beside the entries about their profile, and every value that names the profile's
-    address, one that it had, or `address`.
+    address, one that it had, or `address`; and from where they acted for themselves.
 
     In: the profile's number, though it may be gone, or an address, or both; who asks for it. Staff who acted are not
     erased with it. Raises ValueError if neither is given.
@@ -57,6 +57,7 @@ def erase_person(*, profile: int | None = None, address: str = "", by: Any = Non
     found = {row.pk: row for row in rows.filter(of_person).defer("before", "after")}
     for needle in needles:
         found.update((row.pk, row) for row in _naming(rows, needle))
+    found.update((row.pk, row) for row in _from_where({row.entry_id for row in found.values()}))
     return _erase(list(found.values()), profile, by, _old(needles))
 
 
@@ -92,6 +93,14 @@ def _naming(rows: QuerySet[Any], needle: str) -> Iterator[AuditValue]:
     for row in rows.order_by("pk").iterator(200):
         if any(whole.search(text) for side in (row.before, row.after) if side for text in _texts(json.loads(side))):
             yield row
+
+
+def _from_where(entries: Collection[int]) -> Iterator[AuditValue]:
+    """Where recipients were who acted for themselves, in these entries."""
+    own = AuditValue.objects.filter(path__in=WHO[:3], kind=Kind.RECIPIENT.value).defer("before", "after")
+    some = iter(sorted(entries))
+    while part := list(islice(some, CHUNK)):
+        yield from own.filter(entry__in=part)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ CHANGES = "before+after"  # no name of a detail
 WHO = ("actor", "address", "agent", "subject")
 # Names whose texts are the product's own: codes of refusals, states, digests of contents, methods, models.
 WORDS = frozenset({"code", "state", "fingerprint", "method", "chain", "other"})
+_WORD = re.compile(r"[\w.:-]{0,64}")  # no address, and nothing that anybody could have written as a sentence
 _SIDES = ("before", "after")
 
 
@@ -75,19 +77,18 @@ def split(
     """In: what is told (`before`, `after`, details), and who and what by WHO's names, each with its kind; `about`: of
     whom the rest tells; `plain`: further names whose values are no personal ones. Out: the content to sign, and the
     values to keep beside."""
-    words = WORDS | set(plain)
     sides = {side: told[side] for side in _SIDES if isinstance(told.get(side), Mapping)}
     signed: dict[str, Any] = {}
     found = [_value(name, kind, _NONE, text) for name, (text, kind) in who.items() if text]
     for key in dict.fromkeys(key for side in sides.values() for key in side):
         held = {side: values[key] for side, values in sides.items() if key in values}
-        if about is not Kind.RECIPIENT and all(_is_plain(key, value, words) for value in held.values()):
+        if about is not Kind.RECIPIENT and all(_is_plain(key, value, plain) for value in held.values()):
             for side, value in held.items():
                 signed.setdefault(side, {})[name_of(key)] = plainly(value)
         else:
             found.append(_value(f"{CHANGES}/{name_of(key)}", about, *(held.get(side, _NONE) for side in _SIDES)))
-    for path, value in _flat({name: value for name, value in told.items() if name not in sides}, words):
-        if _is_plain(path[-1], value, words):
+    for path, value in _flat({name: value for name, value in told.items() if name not in sides}, plain):
+        if _is_plain(path[-1], value, plain):
             _put(signed, path, plainly(value))
         else:
             found.append(_value("/".join(path), about, _NONE, value))
@@ -138,10 +139,13 @@ def one(digests: Mapping[str, Any], rows: Iterable[Row], path: str) -> str:
 # --- plain and not ----------------------------------------------------------------------------------
 
 
-def _is_plain(name: str, value: Any, words: Collection[str]) -> bool:
-    """Numbers, dates and lists of references are no personal values by themselves; texts may be."""
-    if name in words or value is None or isinstance(value, bool | int | float | Decimal | date | time | timedelta):
+def _is_plain(name: str, value: Any, plain: Collection[str]) -> bool:
+    """Numbers, dates and lists of references are no personal values by themselves; texts may be, but for our words."""
+    if name in plain or value is None or isinstance(value, bool | int | float | Decimal | date | time | timedelta):
         return True
+    if name in WORDS:
+        texts = value.values() if isinstance(value, Mapping) else [value]
+        return all(isinstance(text, str) and _WORD.fullmatch(text) for text in texts)
     if isinstance(value, list | tuple | set | frozenset):
         return all(isinstance(inner, int) for inner in value)
     return False
@@ -180,10 +184,10 @@ def compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _flat(told: Mapping[str, Any], words: Collection[str]) -> Iterable[tuple[tuple[str, ...], Any]]:
+def _flat(told: Mapping[str, Any], plain: Collection[str]) -> Iterable[tuple[tuple[str, ...], Any]]:
     """Details by their paths, with what a detail holds by name one level down."""
     for name, value in told.items():
-        if isinstance(value, Mapping) and name not in words:
+        if isinstance(value, Mapping) and name not in WORDS and name not in plain:
             yield from (((name_of(name), name_of(key)), inner) for key, inner in value.items())
         else:
             yield (name_of(name),), value

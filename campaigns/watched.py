@@ -174,11 +174,17 @@ class Watched(models.QuerySet[M]):
         if told is None or not names or is_quiet():
             return super().update(**changes)
         with transaction.atomic(savepoint=False), gathered():
-            keys = list(self.order_by().values_list("pk", flat=True)[: REFERENCES + 1])
+            keys = self._keys()
             before = _rows(self.model, told, keys, names)
             number = super().update(**changes)
             _tell_update(self.model, told, names, number, keys, before)
         return number
+
+    def _keys(self) -> list[Any]:
+        """Of the first rows, before they change: afterwards the conditions may not hold any more."""
+        some = self.order_by()
+        some.query.select_for_update = False  # names of tables to lock fit no list of keys
+        return list(some.values_list("pk", flat=True)[: REFERENCES + 1])
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         """Add the rows, and tell of them."""

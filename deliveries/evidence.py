@@ -169,10 +169,10 @@ def _beside(entry: AuditEntry) -> list[Beside]:
 
 
 def _event(event: DeliveryEvent) -> dict[str, Any]:
-    """A line of the log, without the addresses by which somebody narrowed an export."""
+    """A line of the log, without the address by which somebody narrowed an export."""
     who, message = str(event.user) if event.user else "", event.message
-    for sought in dict(event.details.get("filters") or {}).values():
-        message = message.replace(str(sought), "…")
+    for name, sought in dict(event.details.get("filters") or {}).items():
+        message = message.replace(f"{name}: {sought}", f"{name}: …")
     return {"at": event.at, "code": event.code, "severity": event.severity, "message": message, "user": who}
 
 

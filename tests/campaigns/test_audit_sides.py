@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.urls import reverse
 from campaigns.audit_models import AuditEntry
 from campaigns.models import (
     Audience,
+    Campaign,
     ControlGroup,
     Message,
     Profile,
@@ -24,6 +26,7 @@ from campaigns.models import (
     TestProfile,
     TrackingOptions,
 )
+from campaigns.unit_models import OrganizationalUnit, PersonUnit
 from tests.deliveries.page_form import posted
 
 pytestmark = pytest.mark.django_db
@@ -293,3 +296,18 @@ def test_the_products_own_bookkeeping_on_told_models_is_not_told(message: Messag
     Recurrence.objects.filter(pk=recurrence.pk).update(next_at="2030-01-01T00:00Z")
     Message.objects.filter(pk=message.pk).update(locked_at="2030-01-01T00:00Z")
     assert AuditEntry.objects.count() == before
+
+
+def test_units_given_to_people_and_groups_are_told(make_user: Callable[..., Any]) -> None:
+    anna = make_user("anna")
+    below = OrganizationalUnit.objects.create(label="North", name="north", parent_id=1)
+    PersonUnit.objects.update_or_create(user=anna, defaults={"unit": below})
+    row = AuditEntry.objects.filter(subject_type="campaigns.personunit").latest("pk")
+    assert row.act.startswith("unit.") and row.told["after"]["unit_id"] == below.pk
+
+
+def test_what_a_campaign_asks_of_its_people_is_told_when_it_changes() -> None:
+    campaign = Campaign.objects.create(label="Spring")
+    campaign.four_eyes = not campaign.four_eyes
+    campaign.save()
+    assert set(last("campaign.changed").told["after"]) == {"four_eyes"}

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from campaigns import audit, audit_chain
+from campaigns import audit, audit_chain, audit_erasure
 from campaigns.audit_models import AuditEntry
 from campaigns.models import Profile
 from deliveries import commands, evidence, evidence_proof, preparing
@@ -86,6 +86,44 @@ def test_a_pack_is_whole_and_tells_content_confirmation_counts_and_events(sent: 
 def test_no_recipient_is_in_it(sent: Delivery, root: Any) -> None:
     with zipfile.ZipFile(packed(sent, root)) as file:
         assert not [name for name in file.namelist() if b"ann@example.com" in file.read(name)]
+
+
+def test_no_recipient_for_whom_somebody_looked_is_in_it_either(sent: Delivery, root: Any, client: Client) -> None:
+    client.force_login(root)
+    answer = client.post(f"/admin/deliveries/delivery/{sent.pk}/export/sending-logs/?q=ann@example.com")
+    b"".join(answer.streaming_content)
+    entry = AuditEntry.objects.get(act="delivery.exported")
+    assert entry.told["details"]["filters"] == {"q": "ann@example.com"} and "ann@" not in entry.content
+    source = packed(sent, root)
+    with zipfile.ZipFile(source) as file:
+        assert not [name for name in file.namelist() if b"ann@example.com" in file.read(name)]
+        assert (
+            evidence.ABSENT in evidence_proof._told(json.loads(file.read("audit.jsonl").splitlines()[-2]))[1]["words"]
+        )
+    assert findings(source) == ""
+
+
+def test_entries_from_before_and_erased_ones_stand_in_it_and_prove_what_they_can(sent: Delivery, root: Any) -> None:
+    old = AuditEntry(
+        act="delivery.confirm",
+        old_actor="anna",
+        outcome="denied",
+        version=1,
+        content='{"words":"no"}',
+        subject_type="deliveries.delivery",
+        subject_id=str(sent.pk),
+    )
+    old.digest = audit_chain.digest(old)
+    old.save(force_insert=True)
+    audit_erasure.erase_account(sent.confirmed_by_id)
+    source = packed(sent, root)
+    assert findings(source) == ""
+    with zipfile.ZipFile(source) as file:
+        done, tried = json.loads(file.read("confirmation.json"))
+    assert (done["actor"], done["told"]["after"]["state"]) == ("(erased)", "start_pending")
+    assert (tried["actor"], tried["told"]) == ("anna", {"words": "no"})
+    unbeside = resealed(source, "audit.jsonl", lambda data: data.replace(b', "beside": []', b""))  # as packs were
+    assert findings(unbeside) == ""
 
 
 def test_taking_it_stands_in_it(sent: Delivery, root: Any) -> None:

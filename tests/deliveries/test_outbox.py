@@ -19,7 +19,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from campaigns.audit_models import AuditEntry
+from campaigns.audit_models import AuditEntry, AuditValue
 from deliveries import commands, outbox
 from deliveries.models import Delivery, Proof, log_event
 from deliveries.outbox_models import WebhookCall, WebhookEndpoint, WebhookTry
@@ -233,7 +233,11 @@ def test_a_secret_is_shown_to_its_maker_once_and_stands_nowhere_else(receiver: R
         office.post("/api/webhooks/", asked, **once), office.get("/api/webhooks/"),
         office.patch(f"/api/webhooks/{kept.pk}/", {"label": "ERP"}),
     ]  # fmt: skip
-    told = [*(answer.content.decode() for answer in later), *AuditEntry.objects.values_list("content", flat=True)]
+    told = [
+        *(answer.content.decode() for answer in later),
+        *AuditEntry.objects.values_list("content", flat=True),
+        *map(str, AuditValue.objects.values_list("before", "after")),
+    ]
     for secret in (made.json()["secret"], renewed):
         assert not [text for text in told if secret.removeprefix("whsec_") in text]
 
