@@ -174,8 +174,9 @@ class AlertDashboardAdmin(UnitAdmin):
 
     @admin.display(description=_("history"))
     def told(self, dashboard: AlertDashboard) -> str:
-        """The last mails, the newest first, each leading to its text."""
-        mails = dashboard.alerts.order_by("-pk")[:SHOWN] if dashboard.pk else []
+        """The last mails, the newest first, each leading to its text; none of a time when it watched more."""
+        here = dashboard.alerts.filter(unit__in=units.below(dashboard.unit)).order_by("-pk") if dashboard.pk else None
+        mails = here[:SHOWN] if here is not None else []
         lines = [
             (
                 f"{timezone.localtime(a.at):%Y-%m-%d %H:%M}",
@@ -198,11 +199,11 @@ class AlertAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         """One above tells of deliveries beside."""
-        return super().get_queryset(request).filter(units.writable(request.user, "dashboard__unit"))
+        return super().get_queryset(request).filter(units.writable(request.user))
 
     def has_view_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
-        """By the model's right, and the dashboard's unit."""
-        within = obj is None or units.writes(request.user, obj.dashboard)
+        """By the model's right, and the unit that the dashboard had."""
+        within = obj is None or units.writes(request.user, obj)
         return super().has_view_permission(request, obj) and within
 
     def has_add_permission(self, request: HttpRequest) -> bool:

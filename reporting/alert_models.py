@@ -113,6 +113,7 @@ class Alert(models.Model):
     dashboard = models.ForeignKey(
         AlertDashboard, models.CASCADE, verbose_name=_("alert dashboard"), related_name="alerts"
     )
+    unit = unit_field()  # the dashboard's then: it may be moved, and what it told before is not for its new readers
     at = models.DateTimeField(_("date"), default=timezone.now)
     subject = models.CharField(_("subject"), max_length=255)
     text = models.TextField(_("text"))

@@ -69,7 +69,9 @@ def _write(dashboard: AlertDashboard, found: Found, known: Mapping[int, Facts], 
         seen = [(criterion, [d for d in met if d.pk in deliveries]) for criterion, met in found]
         letters = _letters(dashboard.label, [(criterion, met) for criterion, met in seen if met], known, now)
         parts.append({"people": people, "letters": letters})
-    Alert.objects.create(dashboard=dashboard, subject=whole.subject[:255], text=whole.text, letters=parts)
+    Alert.objects.create(
+        dashboard=dashboard, unit=dashboard.unit, subject=whole.subject[:255], text=whole.text, letters=parts
+    )
     outbox.write_alert(whole.subject, whole.text, [delivery.pk for _, told in found for delivery in told])
 
 

@@ -375,7 +375,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     Heartbeat.objects.create(host="one", beat_at=timezone.now(), swept_at=timezone.now())  # all is well
     TrackedUrl.objects.create(delivery=delivery, place=0, label="News", kind="tracked", url="https://example.com/news")
     board = AlertDashboard.objects.create(label="Board", group=Group.objects.create(name="Some group"), unit=own)
-    alert = Alert.objects.create(dashboard=board)
+    alert = Alert.objects.create(dashboard=board, unit=own)
     endpoint = WebhookEndpoint.objects.create(label="Hook", url="https://hooks.example/")
     foreign = api_tokens.give(make_user("owner"), "A program's", [])[0]
     things = {

@@ -138,6 +138,17 @@ def test_a_dashboard_above_shows_neither_foreign_names_nor_what_it_told(
     assert client.get(alert).status_code in (302, 403)
 
 
+def test_what_a_dashboard_told_before_it_was_moved_down_is_not_told_to_its_new_readers(
+    supervisor: Any, boards: Any, tree: Any, client: Client
+) -> None:
+    for unit in ("all", "own"):
+        Alert.objects.create(dashboard=boards["all"], unit=tree[unit], subject=f"Subject {unit}", text="Letter")
+    AlertDashboard.objects.filter(pk=boards["all"].pk).update(unit=tree["own"])
+    for shown in (page(boards["all"]), reverse("admin:reporting_alert_changelist")):
+        text = client.get(shown).content.decode()
+        assert "Subject own" in text and "Subject all" not in text
+
+
 def test_a_dashboard_watches_what_lies_at_and_below_its_unit(boards: Any, failed: Any, make_user: Any) -> None:
     AlertDashboard.objects.exclude(pk=boards["own"].pk).update(enabled=False)
     make_user("chief", "watch own")
