@@ -14,7 +14,10 @@ from threading import Thread
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
+
+from campaigns.rates import Buckets
 
 from . import mailroom, matching
 from .bounces import LIMIT
@@ -27,7 +30,7 @@ MAX_CONNECTIONS = 50
 MAX_AT_ONCE = 50  # mails in one commit
 IDLE_SECONDS = 120
 DRAIN_SECONDS = 0.3  # between two looks for mails that wait
-
+letters = Buckets(settings.LETTER_PER_SECOND, 30 * settings.LETTER_PER_SECOND)  # mails about one letter
 
 Ready = Callable[[tuple[str, int]], Any]
 
@@ -74,11 +77,16 @@ class Handler:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """550 for an address that nobody can have been given by us."""
+        """550 for an address that nobody can have been given by us, 450 for one that gets too much: the other server
+        keeps the mail, and nothing is lost."""
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 too many recipients"
-        if address.lower() not in self.configured and not matching.is_return_path(address.rpartition("@")[0]):
-            return "550 5.1.1 no such address here"
+        if address.lower() not in self.configured:
+            log_id = matching.return_path_of(address.rpartition("@")[0])
+            if log_id is None:
+                return "550 5.1.1 no such address here"
+            if not letters.take(str(log_id)):
+                return "450 4.7.1 too much mail for this address; try again later"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 

@@ -32,13 +32,14 @@ def log_in(texts: Iterable[str], purposes: tuple[Purpose, ...] = SEEN) -> int | 
     return None
 
 
-def is_return_path(local_part: str) -> bool:
-    """True if an address with this local part may have been given by us. Asks no database: whether a row takes a token
-    of the old form is seen when the mail is read."""
-    return any(
-        tokens.unsign(word, "return_path") is not None or old_tokens.unsign(word) is not None
-        for word in _words([local_part])
-    )
+def return_path_of(local_part: str) -> int | None:
+    """The sending log to whose return path an address with this local part may belong, or None if it was not given by
+    us. Asks no database: whether a row takes a token of the old form is seen when the mail is read."""
+    for word in _words([local_part]):
+        for found in (tokens.unsign(word, "return_path"), old_tokens.unsign(word)):
+            if found is not None:
+                return found
+    return None
 
 
 def log_of(report: Report, recipient: str = "") -> int | None:

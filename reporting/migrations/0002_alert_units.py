@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0002_lines'),
+        ('campaigns', '0006_lines'),
         ('reporting', '0001_initial'),
     ]
 

@@ -10,6 +10,7 @@ from threading import Event, Thread
 import pytest
 from django.db import DatabaseError, connection
 
+from campaigns.rates import Buckets
 from deliveries import mailroom, tokens
 from deliveries.feedback_models import FeedbackEvent, RawReport
 from deliveries.inbox import Handler, serve
@@ -70,6 +71,18 @@ def test_a_forged_token_is_refused(log):
     forged = return_path(log.pk).replace(tokens.sign(log.pk).return_path[-3:], "aaa")
     with inbox() as address, smtplib.SMTP(*address) as client, pytest.raises(smtplib.SMTPRecipientsRefused):
         client.sendmail("", [forged], b"x")
+
+
+def test_one_letter_gets_so_many_mails_and_the_others_go_on(log, monkeypatch):
+    monkeypatch.setattr("deliveries.inbox.letters", Buckets(1, 3, lambda: 0.0))
+    with inbox("fbl@example.com") as address, smtplib.SMTP(*address) as client:
+        for _ in range(3):
+            client.sendmail("", [return_path(log.pk)], b"Subject: x\r\n\r\nx")
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            client.sendmail("", [return_path(log.pk)], b"x")
+        assert [code for code, _words in refused.value.recipients.values()] == [450]  # the other server keeps it
+        client.sendmail("", ["fbl@example.com"], b"Subject: x\r\n\r\nx")
+    assert RawReport.objects.count() == 4
 
 
 def test_lmtp_answers_once_for_each_recipient(log):

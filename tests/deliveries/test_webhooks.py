@@ -5,12 +5,14 @@ import random
 import time
 
 import pytest
+from anymail.signals import AnymailTrackingEvent
 from django.test import Client
 
 from deliveries import tokens, webhooks
 from deliveries.feedback_models import FeedbackEvent
 from deliveries.models import QuarantinedAddress
 from deliveries.states import FailureType, LogStatus, Reason
+from tests.hostile import spent
 
 from .reported import relay
 from .sending_rows import figures, sending_delivery
@@ -129,6 +131,22 @@ def test_a_signature_is_checked_where_its_key_is_configured(log, settings):
     settings.ANYMAIL = {"MAILGUN_WEBHOOK_SIGNING_KEY": "key"}
     body = {"signature": {"token": "t", "timestamp": "1", "signature": "wrong"}, "event-data": {"event": "delivered"}}
     assert post("mailgun", body).status_code == 400
+
+
+def test_what_the_recipients_of_one_post_share_is_read_once(log):
+    whole = {"recipients": [f"user{n}@example.net" for n in range(4_000)], "header": "x" * 50_000}
+    events = [
+        AnymailTrackingEvent(
+            event_type="bounced", recipient=address, mta_response="550 " + "mailbox recipient user " * 150,
+            message_id="", event_id="1", timestamp=None, esp_event=whole, metadata={"token": tokens.sign(log.pk)},
+        )
+        for address in whole["recipients"]
+    ]  # fmt: skip
+    for event in events:
+        event.metadata = events[0].metadata
+    assert spent(lambda: webhooks.events_of("Amazon SES", events)) < 2.0
+    made = webhooks.events_of("Amazon SES", events)
+    assert {event.log_id for event in made} == {log.pk} and len({event.key for event in made}) == 4_000
 
 
 def test_an_unknown_service_has_no_door():
