@@ -17,7 +17,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns import audit, audit_chain, audit_erasure, audit_proof, audit_triggers, audit_values
+from campaigns import audit, audit_chain, audit_erasure, audit_proof, audit_triggers, audit_values, consent
 from campaigns.audit_models import AuditEntry, AuditValue, Unchangeable
 from campaigns.audit_values import Kind
 from campaigns.models import Audience, Profile, TestProfile, TypologyRule
@@ -37,8 +37,9 @@ def ann() -> Profile:
     ann = Profile.objects.create(
         email=ADDRESS, first_name="Ann", attributes={"card": "no-4711"}, birth_date="1980-05-01"
     )
-    ann.email, ann.opt_out_email = "ann@elsewhere.example", True
+    ann.email = "ann@elsewhere.example"
     ann.save()
+    consent.opt_out([ann.pk], ["opt_out_email"], consent.Origin(consent.Way.FORM))
     Audience.objects.create(label="Some", conditions=[{"field": "email", "op": "is", "value": ADDRESS.upper()}])
     TypologyRule.objects.create(label="Out", kind="addresses", entries=f"x@example.com\n{ADDRESS}")
     audit.record("delivery.approved", words=f"Approved by {ADDRESS}.", details={"address": ADDRESS})

@@ -104,7 +104,7 @@ def test_whichever_road_it_was_all_tokens_and_sessions_end(
     assert program(secret).get("/api/messages/").status_code == 401
     assert elsewhere.get("/admin/").status_code == 302
     assert others.get("/admin/").status_code == 200 and program(kept).get("/api/messages/").status_code == 200
-    assert AuditEntry.objects.filter(act="access.ended", subject="anna").count() == 1
+    assert [row.subject for row in AuditEntry.objects.filter(act="access.ended")].count("anna") == 1
 
 
 def test_who_removes_their_own_second_factor_stays_in_that_browser_alone(anna: Any) -> None:

@@ -36,10 +36,10 @@ def test_an_administrator_lists_a_domain_and_takes_it_off_and_the_audit_tells_bo
     found = ProofDomain.objects.get()
     assert found.domain == "xn--bcher-kva.example"
     client.post(f"/admin/campaigns/proofdomain/{found.pk}/delete/", {"post": "yes"})
-    acts = AuditEntry.objects.filter(act__startswith="proofdomain.").order_by("pk")
+    acts = AuditEntry.objects.filter(act__startswith="proof_domain.").order_by("pk")
     assert [(entry.act, entry.actor) for entry in acts] == [
-        ("proofdomain.added", "chief"),
-        ("proofdomain.deleted", "chief"),
+        ("proof_domain.added", "chief"),
+        ("proof_domain.deleted", "chief"),
     ]
 
 

@@ -108,7 +108,7 @@ def test_criteria_of_a_dashboard_copied_rules_and_verdicts_by_new_rules_are_told
     client.force_login(make_user("chief", "Administrators"))
     limits = {field: getattr(Limits(), field) for field in Limits.__slots__}
     empty = {"criteria-TOTAL_FORMS": "0", "criteria-INITIAL_FORMS": "0"}
-    data = {"label": "Mine", "group": Group.objects.get(name="Export").pk} | limits | empty
+    data = {"label": "Mine", "group": Group.objects.get(name="Export").pk, "unit": 1} | limits | empty
     client.post(reverse("admin:reporting_alertdashboard_add"), data)
     assert (
         last("alert_dashboard.added").actor == "chief"

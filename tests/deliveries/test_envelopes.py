@@ -79,7 +79,7 @@ def test_whoever_sees_what_servers_see_reads_nothing_and_opts_nobody_out(
 ) -> None:
     row = SendingLog.objects.get()
     claimed = Claimed(
-        row.pk, row.address, 0, 0, None, False, False, ("Ann", "Lee", 0, *("" for _ in mailing.columns[3:]))
+        row.pk, row.address, 0, 0, None, False, False, False, ("Ann", "Lee", 0, *("" for _ in mailing.columns[3:]))
     )
     letter = mailing.letter(claimed)
     mail = message_from_bytes(letter.write(), policy=policy.default)

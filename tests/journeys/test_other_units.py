@@ -43,7 +43,8 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     from campaigns.unit_models import OrganizationalUnit
     from deliveries import commands, preparing
     from deliveries.models import Delivery
-    from tests.journeys.stage_units import traces
+    from deliveries.tokens import sign
+from tests.journeys.stage_units import traces
 
     above = OrganizationalUnit.objects.create(label="Above", name="above", parent_id=ROOT)
     own, beside = (
@@ -81,7 +82,8 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     }  # fmt: skip
     logs = dict(delivery.sending_logs.values_list("address", "pk"))
     rows = [logs[theirs.email], logs[seed.email], logs["vanished@beside.example"], logs[ours.email]]
-    return {"things": things, "people": people, "rows": rows, "row": rows[0], "uid": "0", "token": "x", "ours": ours}
+    known = {"uid": "0", "tokens": sign(rows[0]), "ours": ours}
+    return {"things": things, "people": people, "rows": rows, "row": rows[0], **known}
 
 
 def texts(answer: Any) -> str:

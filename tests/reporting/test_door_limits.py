@@ -94,25 +94,25 @@ def crowd(path: str, number: int, method: str = "GET") -> list[str]:
 def test_a_letter_asked_for_by_a_thousand_addresses_is_counted_up_to_its_rate(
     kept: Callable[[], int], clock: Clock
 ) -> None:
-    answers = crowd(f"/t/o/{sign(1)}.gif", 1000)
+    answers = crowd(f"/t/o/{sign(1).pixel}.gif", 1000)
     assert answers == ["200 OK"] * 60 + ["429 Too Many Requests"] * 940 and kept() == 60
-    assert ask(f"/t/o/{sign(1).upper()}.gif") == "429 Too Many Requests"  # the same letter
-    assert ask(f"/t/o/{sign(2)}.gif") == "200 OK"  # another one
+    assert ask(f"/t/o/{sign(1).pixel.upper()}.gif") == "429 Too Many Requests"  # the same letter
+    assert ask(f"/t/o/{sign(2).pixel}.gif") == "200 OK"  # another one
     clock.now = 1.0
-    assert crowd(f"/t/o/{sign(1)}.gif", 3) == ["200 OK"] * 2 + ["429 Too Many Requests"]
+    assert crowd(f"/t/o/{sign(1).pixel}.gif", 3) == ["200 OK"] * 2 + ["429 Too Many Requests"]
 
 
 def test_who_floods_a_letters_picture_keeps_nobody_from_its_pages_and_opting_out(clock: Clock) -> None:
-    crowd(f"/t/o/{sign(1)}.gif", 1000)
-    crowd(f"/t/u/{sign(1)}", 1000)
-    assert ask(f"/t/u/{sign(1)}") == "429 Too Many Requests"
-    assert ask(f"/t/u/{sign(1)}", method="POST") == ask(f"/t/m/{sign(1)}") == "behind"
+    crowd(f"/t/o/{sign(1).pixel}.gif", 1000)
+    crowd(f"/t/u/{sign(1).optout}", 1000)
+    assert ask(f"/t/u/{sign(1).optout}") == "429 Too Many Requests"
+    assert ask(f"/t/u/{sign(1).optout}", method="POST") == ask(f"/t/m/{sign(1).mirror}") == "behind"
 
 
 def test_a_guard_that_fetches_five_hundred_links_leaves_the_reader_their_click(clock: Clock) -> None:
-    assert all(tracking.is_welcome(f"/t/c/{sign(1)}/{n}", "GET") for n in range(500))
-    assert ask(f"/t/c/{sign(1)}/3") == "behind"
-    assert crowd(f"/t/c/{sign(1)}/3", 200)[-1] == "429 Too Many Requests"
+    assert all(tracking.is_welcome(f"/t/c/{sign(1).link}/{n}", "GET") for n in range(500))
+    assert ask(f"/t/c/{sign(1).link}/3") == "behind"
+    assert crowd(f"/t/c/{sign(1).link}/3", 200)[-1] == "429 Too Many Requests"
 
 
 def test_a_million_letters_take_no_more_memory_than_some(clock: Clock) -> None:

@@ -33,13 +33,13 @@ X = "user0@example.net"  # the address of the first row
 
 def post(log: SendingLog, **fields: str) -> Any:
     """Press a button of the letter's page; without fields: the mail program's one click."""
-    url = reverse("tracking-optout", args=[tokens.sign(log.pk)])
+    url = reverse("tracking-optout", args=[tokens.sign(log.pk).optout])
     fields = fields or {"List-Unsubscribe": "One-Click"}
     return Client(enforce_csrf_checks=True).post(url, fields, follow=True)
 
 
 def page(log: SendingLog) -> str:
-    return Client().get(reverse("tracking-optout", args=[tokens.sign(log.pk)])).content.decode()
+    return Client().get(reverse("tracking-optout", args=[tokens.sign(log.pk).optout])).content.decode()
 
 
 def out(address: str = X) -> dict[int, bool]:
