@@ -117,7 +117,7 @@ class Element:
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _SELF_CLOSING = {"p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt"}
-MAX_DEPTH, MAX_OPEN, MAX_ELEMENTS, MAX_ATTRIBUTES = 500, 4_000, 30_000, 1_000
+MAX_DEPTH, MAX_OPEN, MAX_ELEMENTS, MAX_ATTRIBUTES = 500, 4_000, 20_000, 1_000
 
 
 class Page:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,16 @@ def test_a_kept_rule_that_is_too_slow_is_left_out_and_the_others_apply(db: None,
     assert qualify("", "", "a" * 3_000 + "!", qualifying.rules()).rule == "quick"
     assert "slow: the pattern can match in too many ways" in caplog.text
     qualifying.renew()
+
+
+def test_a_kept_copy_of_the_slow_rule_is_mended(db: None) -> None:
+    migration = import_module("deliveries.migrations.0002_bounded_rules")
+    [ours] = [rule for rule in DEFAULT_RULES if migration.NEW in rule.pattern]
+    old = ours.pattern.replace(migration.NEW, migration.OLD)
+    QualificationRule.objects.create(order=1, name="copied", pattern=old, type="soft", reason="mailbox_full")
+    migration.mend(apps, None)
+    assert QualificationRule.objects.get().pattern == ours.pattern
+    assert spent(partial(qualify, "550", "", "550 " + "exceed" * 660)) < 0.3
 
 
 def test_a_pattern_without_end_is_refused() -> None:
