@@ -17,6 +17,7 @@ from django.test import Client
 from guardian.shortcuts import assign_perm
 
 from campaigns.unit_models import ROOT
+from deliveries.tokens import sign
 
 from .test_permission_matrix import EXPECTED, Address, Rule, addresses, ask, filled, methods, placed, undone, values
 
@@ -43,8 +44,7 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     from campaigns.unit_models import OrganizationalUnit
     from deliveries import commands, preparing
     from deliveries.models import Delivery
-    from deliveries.tokens import sign
-from tests.journeys.stage_units import traces
+    from tests.journeys.stage_units import traces
 
     above = OrganizationalUnit.objects.create(label="Above", name="above", parent_id=ROOT)
     own, beside = (
