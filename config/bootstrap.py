@@ -18,6 +18,7 @@ from typing import NoReturn
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VENV = BASE_DIR / ".venv"
+BOTH_CORES = ["-n", "auto", "--dist", "loadfile"]  # a file's tests share what they start
 LOCKS = {"up": "run.lock", "test": "test.lock"}
 INSTALL = ["--quiet", "--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement"]
 
@@ -48,7 +49,8 @@ def enter(argv: list[str]) -> None:
         sys.exit("\nStopped while building .venv; the same command starts afresh.")
     if command == "test":
         os.chdir(BASE_DIR)
-        _continue_as(["-m", "pytest", *arguments])
+        own = any(argument.startswith(("-n", "--numprocesses")) for argument in arguments)
+        _continue_as(["-m", "pytest", *([] if own else BOTH_CORES), *arguments])
     if not inside(VENV):
         _continue_as([str(BASE_DIR / "manage.py"), *argv[1:]])
     sys.exit(up.run(options))
