@@ -191,6 +191,7 @@ def _confirm(
             Delivery.objects.filter(pk=delivery.pk, preparation=delivery.preparation),
             Act.CONFIRM,
             confirmed_by=by,
+            confirmed_by_name="",
             confirmed_at=now,
             contact_date=start,
             validity_end=validity.sending_limit(message, last),
@@ -234,7 +235,8 @@ def unconfirm(delivery: Delivery, **also: Any) -> bool:
     """Start pending → Ready, as if it had never been confirmed, in the caller's transaction. Out: False if not so."""
     message = Message.objects.select_for_update().get(pk=delivery.message_id)
     nothing = dict.fromkeys(("confirmed_by", "confirmed_at", "contact_date", "validity_end", "undo_until", "start_by"))
-    if not advance(Delivery.objects.filter(pk=delivery.pk), Act.UNCONFIRM, **nothing, **also):
+    one = Delivery.objects.filter(pk=delivery.pk)
+    if not advance(one, Act.UNCONFIRM, **nothing, confirmed_by_name="", **also):
         return False
     if not message.deliveries.filter(confirmed_at__isnull=False, parent=None).exists():
         Message.objects.filter(pk=message.pk).update(locked_at=None)

@@ -21,6 +21,7 @@ from campaigns.account_names import name_of
 from campaigns.audit_models import AuditEntry
 from campaigns.said import said as _
 
+from . import masked_rows
 from .counters import counters
 from .models import Delivery, DeliveryEvent, ExclusionCause, log_event
 from .states import Reason, State
@@ -119,10 +120,9 @@ def _files(delivery: Delivery, by: Any) -> Iterator[tuple[str, Iterator[str]]]:
         yield name, iter([str(delivery.content.get(part, ""))])
     for name, acts in DECIDING.items():
         yield name, iter([_json([_decision(entry) for entry in entries if entry.act.startswith(acts)])])
-    yield (
-        "events.json",
-        iter([_json([_event(event) for event in delivery.events.select_related("user").order_by("pk")])]),
-    )
+    events = list(delivery.events.select_related("user").order_by("pk"))
+    masked_rows.mask_words(events, masked_rows.sight(by, delivery))
+    yield "events.json", iter([_json([_event(event) for event in events])])
     yield "audit.jsonl", (_line(entry) for entry in entries)
     yield "chain.csv", _chain((entries[0].position or 1) if entries else 1)
 
