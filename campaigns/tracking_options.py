@@ -14,9 +14,10 @@ def _options(message: Message) -> TrackingOptions:
 
 
 def sealed(message: Message) -> list[object]:
-    """What decides how links behave; a message without options says the same as one with the usual ones."""
-    options = _options(message)
-    return [options.active, options.pixel_at_top, options.days, options.fallback_url]
+    """What decides how links behave; a message without options says the same as one with the usual ones, and so does
+    one whose URLs are all tracked."""
+    options, never = _options(message), sorted(remembered(message))
+    return [options.active, options.pixel_at_top, options.days, options.fallback_url, *([never] if never else [])]
 
 
 def frozen(message: Message) -> dict[str, Any]:

@@ -140,7 +140,9 @@ class ActPages:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         command, done = ACTS[act]
-        seen = {"seen": request.POST.get("seen", "")} if act in SEEN else {}
+        # The page of Confirm always says what it showed; who starts what asks nobody has to say it.
+        missing = None if act == "confirm" else ""
+        seen = {"seen": request.POST.get("seen", missing)} if act in SEEN else {}
         try:
             command(delivery, request.user, **seen)
         except commands.Refused as refusal:

@@ -70,10 +70,10 @@ class SealBroken(APIException):
 
 
 class FormUnseen(APIException):
-    """428 (RFC 6585 section 3): what starts without being asked takes an If-Match with the form that was looked at."""
+    """428 (RFC 6585 section 3): what leaves in somebody's name takes an If-Match with what they looked at."""
 
     status_code = status.HTTP_428_PRECONDITION_REQUIRED
-    default_detail = "Send If-Match with the delivery's `form` that you looked at: it starts without being asked."
+    default_detail = "Send If-Match with the `fingerprint` or `form` that you looked at: it leaves in your name."
     default_code = "form_unseen"
 
 
@@ -178,7 +178,7 @@ def fingerprint(delivery: Delivery) -> str:
 
 
 SEAL_BROKEN = OpenApiResponse(ProblemSerializer, description="If-Match names another fingerprint.")
-UNSEEN = OpenApiResponse(ProblemSerializer, description="It starts without being asked, and takes an If-Match.")
+UNSEEN = OpenApiResponse(ProblemSerializer, description="It leaves in your name, and takes an If-Match.")
 
 
 class DeliveryViewSet(

@@ -145,15 +145,15 @@ def stop_preparation(delivery: Delivery, by: Any) -> None:
 def confirm(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
     """Confirm the send: messages leave once the time to undo it is over. Asks role, state and seal in one transaction.
 
-    In: `seen`, the word of the fingerprint or form that `by` looked at, None where the caller vouches for it. Raises
-    PermissionDenied; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
+    In: `seen`, the word of the fingerprint or form that `by` looked at, None where the caller vouches for it (a command
+    line). Raises PermissionDenied; Refused('form_unseen') for an empty word; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
     Refused('own_preparation') or Refused('preparer_unknown') where the campaign wants another person,
     Refused('unapproved') where it wants an approval, Refused('changed', …, changed=[parts]) when something differs
     from what was prepared, or Refused('form_differs', …, changed=[parts]) when it was prepared anew since.
     """
     undo = timedelta(seconds=settings.UNDO_SECONDS)
     words = _("Send confirmed by %(by)s", by=by)
-    _confirm(delivery, by, words, seen=seen or None, undo_until=timezone.now() + undo if undo else None)
+    _confirm(delivery, by, words, seen=seen, undo_until=timezone.now() + undo if undo else None)
 
 
 @audited("confirm")
@@ -178,12 +178,12 @@ def _confirm(
         delivery.refresh_from_db()
         delivery.message = message
         _refuse_stale(delivery)
-        unseen.refuse(seen, sealing.prepared_form(delivery), delivery.fingerprint)
         if alone and unasked.confirmer(delivery) != by:  # it was prepared for another meanwhile
             raise _not_ready(delivery)
         _refuse_own(delivery, by)
         if why := approvals.missing(delivery):
             raise Refused("unapproved", why)
+        unseen.refuse(seen, sealing.prepared_form(delivery), delivery.fingerprint)
         now = timezone.now()
         start, last = validity.due_times(delivery, now)
         last = max(last, waves.last(delivery, start))

@@ -120,7 +120,8 @@ def _kept(comment: str) -> str:
 
 def _tell(delivery: Delivery, verdict: Verdict, words: str) -> None:
     """Whoever sent the proof and whoever prepared it."""
-    people = {verdict.proof.sent_by if verdict.proof else None, delivery.prepared_by} - {None, verdict.user}
+    asked = {verdict.proof.sent_by if verdict.proof else None, delivery.prepared_by} - {None, verdict.user}
+    people = {person for person in asked if person and access.may_read(person, delivery.campaign)}
     link = f"{settings.PUBLIC_URL}{delivery.get_absolute_url()}"
     head = _HEADS[verdict.approved]
     notices.tell(Notice.VERDICT, people, said(head, delivery=delivery), words, link)

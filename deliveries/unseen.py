@@ -22,7 +22,7 @@ def refuse(seen: str | None, *forms: Seal) -> None:
     if seen is None or any(seen == word(form) for form in forms):
         return
     if not seen:
-        raise Refused("form_unseen", _("Say which form you looked at: it starts in your name without being asked."))
+        raise Refused("form_unseen", _("Say what you looked at: it leaves in your name. Open the page again."))
     changed = changed_since_seen(seen, forms[0])
     words = _("Changed since you looked: %(names)s. Look at it again.", names=", ".join(changed))
     raise Refused("form_differs", words, changed=changed)

@@ -78,3 +78,27 @@ def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
         rows = key.model._base_manager.exclude(pk=carrier.pk if key.model is Delivery else None)
         assert [account_names.name_of(row, key.name) for row in rows] == ["ann"], key
     assert account_names.name_of(Delivery.everything.get(pk=carrier.pk), "created_by") == "ann"
+
+
+def test_the_name_that_is_kept_is_that_of_the_last_who_confirmed(message, routing, make_user, settings):
+    """Whoever confirmed first is deleted, the confirmation is undone, another confirms and is deleted, too."""
+    from campaigns.models import Profile
+    from deliveries import commands, preparing
+    from deliveries.models import Delivery
+
+    settings.UNDO_SECONDS = 600
+    Profile.objects.create(email="a@example.com")
+    first, second, third = (make_user(name, "Start deliveries") for name in ("first", "second", "third"))
+    delivery = commands.create_delivery(message, third)
+    commands.prepare(delivery, third)
+    preparing.run(delivery.pk)
+    delivery = Delivery.objects.get(pk=delivery.pk)
+    commands.confirm(delivery, first)
+    first.delete()
+    delivery = Delivery.objects.get(pk=delivery.pk)
+    commands.undo_confirmation(delivery, third)
+    delivery = Delivery.objects.get(pk=delivery.pk)
+    assert delivery.confirmed_by_name == ""
+    commands.confirm(delivery, second)
+    second.delete()
+    assert Delivery.objects.get(pk=delivery.pk).confirmed_by_name == "second"

@@ -32,6 +32,10 @@ def client(user=None):
 
 
 def command(user, delivery, method, **headers):
+    """A command as a program sends it: confirming says what was seen."""
+    if method == "confirm":
+        shown = client(user).get(f"/api/deliveries/{delivery.pk}/").data
+        headers.setdefault("if_match", shown.get("fingerprint", "x"))
     return client(user).post(f"/api/deliveries/{delivery.pk}/commands/", {"method": method}, headers=headers)
 
 
@@ -59,6 +63,13 @@ def test_a_browser_that_is_logged_in_cannot_be_made_to_confirm_by_another_site(r
     assert browser.post(f"/api/deliveries/{ready.pk}/commands/", {"method": "confirm"}).status_code == 403
     ready.refresh_from_db()
     assert ready.state == State.READY
+
+
+def test_a_program_that_does_not_say_what_it_saw_confirms_nothing(ready, starter):
+    path = f"/api/deliveries/{ready.pk}/commands/"
+    answer = client(starter).post(path, {"method": "confirm"})
+    assert (answer.status_code, answer.data["code"]) == (428, "form_unseen") and "If-Match" in answer.data["detail"]
+    assert Delivery.objects.get(pk=ready.pk).confirmed_at is None
 
 
 def test_a_second_confirm_is_409_with_its_code(ready, starter):

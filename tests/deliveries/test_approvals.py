@@ -163,7 +163,9 @@ def test_by_api_too(ready, approver, client):
     client.force_login(approver)
 
     def command(**body):
-        return client.post(f"/api/deliveries/{ready.pk}/commands/", body, content_type="application/json")
+        path = f"/api/deliveries/{ready.pk}/"
+        seen = {"if-match": client.get(path).json()["fingerprint"]} if body["method"] == "confirm" else {}
+        return client.post(f"{path}commands/", body, content_type="application/json", headers=seen)
 
     assert command(method="confirm").status_code == 409
     assert command(method="refuse", comment="No").status_code == 200

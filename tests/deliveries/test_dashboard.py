@@ -193,7 +193,7 @@ def page(client, delivery, name="change"):
 def test_the_page_costs_few_queries_and_counts_no_logs(client, delivery, starter, django_assert_max_num_queries):
     client.force_login(starter)
     page(client, delivery)
-    with django_assert_max_num_queries(17) as queries:
+    with django_assert_max_num_queries(18) as queries:
         assert page(client, delivery).status_code == 200
     assert not [q["sql"] for q in queries if "COUNT" in q["sql"] and "log" in q["sql"]]
 

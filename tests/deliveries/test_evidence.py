@@ -249,3 +249,29 @@ def test_the_page_gives_it_and_the_commands_write_and_check_it(
     path.write_bytes(changed(io.BytesIO(path.read_bytes()), "counts.json", lambda _: b"{}").getvalue())
     with pytest.raises(CommandError, match="proves nothing"):
         call_command("verify_evidence", str(path))
+
+
+def test_an_evidence_pack_masks_the_log_for_a_guest_from_a_unit_beside(message, routing, make_user):
+    """A reader's verdict stands in the log with the address; a grant of Export from beside does not show it."""
+    import io
+    import zipfile
+
+    from django.contrib.auth.models import User
+    from guardian.shortcuts import assign_perm
+
+    from campaigns.unit_models import ROOT, OrganizationalUnit, PersonUnit
+    from deliveries import commands, evidence
+    from deliveries.models import log_event
+
+    beside = OrganizationalUnit.objects.create(label="Beside", name="beside", parent_id=ROOT)
+    guest = make_user("guest")
+    PersonUnit.objects.filter(user=guest).update(unit=beside)
+    guest = User.objects.get(pk=guest.pk)
+    for code in ("view_campaign", "export_logs"):
+        assign_perm(f"campaigns.{code}", guest, message.campaign)
+    delivery = commands.create_delivery(message, make_user("other", "Start deliveries"))
+    log_event(delivery, "approved", "Approved by reader@sibling.example (proof 1).", address="reader@sibling.example")
+    out = io.BytesIO()
+    evidence.pack(delivery, User.objects.get(pk=guest.pk), out)
+    with zipfile.ZipFile(out) as file:
+        assert "reader@sibling.example" not in file.read("events.json").decode()

@@ -190,7 +190,7 @@ def test_the_command_line_shows_the_form_and_takes_it(off, starter):
         call_command("series", *arguments, off.code, "--as", "starter", stdout=out)
         return out.getvalue()
 
-    with pytest.raises(CommandError, match="Say which form"):
+    with pytest.raises(CommandError, match="Say what you looked at"):
         manage("on")
     shown = manage("show")
     assert "Subject: Hello" in shown

@@ -104,13 +104,15 @@ def written(subject: str) -> Any:
     )  # fmt: skip
 
 
-def by_api(user: Any, method: str, path: str, body: Any) -> Any:
-    """The API's answer."""
+def by_api(user: Any, method: str, path: str, body: Any, seen: str = "") -> Any:
+    """The API's answer. `seen`: what If-Match says."""
     from rest_framework.test import APIClient
 
     client = APIClient(raise_request_exception=False)
     client.force_authenticate(user)
-    return client.generic(method, path, json.dumps(body), "application/json")
+    return client.generic(
+        method, path, json.dumps(body), "application/json", headers={"if-match": seen} if seen else {}
+    )
 
 
 def by_admin(cookies: Any, path: str, body: Any) -> Any:
@@ -137,11 +139,14 @@ def race_confirms(users: list[Any], cookies: Any, number: int, report: Report) -
     """So many confirmations of one delivery."""
     from django_q.models import OrmQ
 
+    from campaigns.fingerprint import word
+
     delivery = ready(written("Hello"), users[0])
     OrmQ.objects.all().delete()
     api = f"/api/deliveries/{delivery.pk}/commands/"
     admin = f"/admin/deliveries/delivery/{delivery.pk}/confirm/"
-    doors = (lambda: by_api(users[0], "POST", api, {"method": "confirm"}), lambda: by_admin(cookies, admin, {}))
+    seen, asked = word(delivery.fingerprint), {"method": "confirm"}
+    doors = (lambda: by_api(users[0], "POST", api, asked, seen), lambda: by_admin(cookies, admin, {}))
     for start in range(0, number, AT_ONCE):
         acts = [doors[place % 2] for place in range(start, min(start + AT_ONCE, number))]
         report.answers.update(told(answer) for answer in together(acts, report))
@@ -153,6 +158,7 @@ def race_confirms(users: list[Any], cookies: Any, number: int, report: Report) -
 
 def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> None:
     """One confirmation against two edits, again and again."""
+    from campaigns.fingerprint import word
     from deliveries import commands
     from deliveries.sealing import changed_since_prepared
     from deliveries.states import State
@@ -167,7 +173,9 @@ def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> N
             "control_group-TOTAL_FORMS": 0, "control_group-INITIAL_FORMS": 0,
         }  # fmt: skip
         together([
-            lambda d=delivery: by_api(users[0], "POST", f"/api/deliveries/{d.pk}/commands/", {"method": "confirm"}),
+            lambda d=delivery: by_api(
+                users[0], "POST", f"/api/deliveries/{d.pk}/commands/", {"method": "confirm"}, word(d.fingerprint)
+            ),
             lambda m=message, n=number: by_api(users[0], "PATCH", f"/api/messages/{m.pk}/", {"subject": f"By API {n}"}),
             lambda m=message, f=form: by_admin(cookies, f"/admin/campaigns/message/{m.pk}/change/", f),
         ], report)  # fmt: skip
