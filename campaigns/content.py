@@ -198,15 +198,10 @@ class Untracked:
     meter: Meter = field(default_factory=Meter)
 
     def link(self, index: int) -> str:
-        """The destination; '#' if it cannot be made for this recipient. Raises TooMuchWork, OutOfTime: a click would
-        lead nowhere either, and cost as much each time."""
+        """The destination; '#' if it cannot be made for this recipient."""
         try:
             return self.compiled.destination(index, self.fields, self.meter)
-        except RenderError as error:
-            if isinstance(error.__cause__, TooMuchWork):
-                error.__cause__.place = None  # within the address, not in the part
-            if isinstance(error.__cause__, (TooMuchWork, OutOfTime)):
-                raise error.__cause__ from None
+        except RenderError:
             return "#"
 
 

@@ -1,7 +1,8 @@
-"""What an attacker found where rooms meet: consent, tokens, versions, links and rates."""
+"""What an attacker found where rooms meet: consent, tokens, versions, and rates."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,6 @@ from rest_framework.test import APIClient
 
 from campaigns import consent, versions
 from campaigns.consent import Letter, Origin, Way
-from campaigns.content import compile_content
-from campaigns.content_checks import stopping
 from campaigns.models import Audience, Profile
 from deliveries import old_tokens, proof_pages, tokens
 from tests.campaigns.test_importing import imported
@@ -90,12 +89,12 @@ def test_the_version_of_a_list_does_not_read_its_members(ann: Profile) -> None:
     assert versions.entity_tag(audience) == before
 
 
-def test_a_link_that_takes_too_much_work_is_refused() -> None:
-    loop = "{% for i in (1..1000) %}{% for j in (1..1000) %}{% if first_name %}a{% endif %}{% endfor %}{% endfor %}"
-    compiled = compile_content("s", f'<a href="https://a.example/{loop}">x</a>', "t", fields={"first_name"})
-    assert [problem.code for problem in stopping(compiled)] == ["work"]
-
-
 def test_made_up_methods_share_the_rate_of_a_proof() -> None:
     methods = ("GET", "HEAD", "AAA", "AAB")
     assert len({proof_pages._asked(RequestFactory().generic(name, "/"), "token") for name in methods}) == 1
+
+
+def test_no_fault_of_nginx_writes_down_the_secret_in_an_address() -> None:
+    """A full disk is "crit" to nginx, too many open files "alert", and both quote the request line."""
+    asked = (Path(settings.BASE_DIR) / "config/deploy/nginx.conf").read_text()
+    assert "error.log emerg;" in asked.split("location ~ ^/(t|proof|feedback)/", 1)[1].split("}", 1)[0]
