@@ -143,6 +143,8 @@ def opt_out_mailbox(letter: Letter, way: str) -> None:
         _row, made = _of(letter).get_or_create(**_key(letter), defaults=values)
         if not made:
             _of(letter).filter(undone_at__isnull=False).update(**values)
+        if free and not made:  # somebody was opted in since: it is said anew
+            _of(letter).update(at=values["at"])
         _switch(free, Flag.EMAIL, origin, to=True)
 
 
@@ -156,11 +158,20 @@ def undo(letter: Letter) -> None:
         switched = ConsentChange.objects.filter(letter__in=letters, flag=Flag.EMAIL, way__in=BY_LETTER)
         people = list(_locked({*switched.values_list("profile", flat=True), *_people(letter)}))
         undone = _of(letter).filter(undone_at=None).update(undone_at=timezone.now())
-        if undone and not _in_force(address).exists():
+        if undone:
             last = set(switched.filter(pk__in=_last_rows(people)).values_list("profile", flat=True))
-            ours = [one for one in people if one.pk in last and one.opt_out_email]
+            ours = [one for one in people if one.pk in last and one.opt_out_email and not _says_since(one, address)]
             free = [one.pk for one in ours if mailboxes.canonical(one.email) == address or not is_held(one)]
             _switch(free, Flag.EMAIL, origin, to=False)
+
+
+def _says_since(profile: Profile, address: str) -> bool:
+    """True if a letter that is in force has taken the address out since the profile was opted in there, if it was."""
+    back = AddressOptIn.objects.filter(profile=profile, address=address).exists()
+    acts = profile.consent_changes.filter(flag__in=(Flag.EMAIL, Flag.ADDRESS), after=False).exclude(way=Way.UNDO)
+    since = acts.order_by("-pk").values_list("at", flat=True).first() if back else None
+    held = _in_force(address)
+    return (held if since is None else held.filter(at__gt=since)).exists()
 
 
 def mailbox_is_out(letter: Letter) -> bool:

@@ -157,7 +157,8 @@ def _values(line: Line, empty_clears: bool) -> list[object]:
     given = line.values
     if not empty_clears:
         return [given.get(column) for column in COLUMNS]
-    cleared = {column: DEFAULTS[column] for column, value in given.items() if value is None}
+    empty = {column for column, value in given.items() if value is None}.difference(SWITCHES)
+    cleared = {column: DEFAULTS[column] for column in empty}
     return [cleared.get(column, given.get(column)) for column in COLUMNS]
 
 

@@ -35,7 +35,7 @@ def unsign(token: str) -> int | None:
     """The sending log's id, or None if the token was not made here. Case does not matter; compared in constant time.
     Whether that row takes such a token is not asked here."""
     try:
-        raw = base64.b32decode(token.upper().encode("ascii"))
+        raw = base64.b32decode(token.encode("ascii").upper())
     except ValueError:
         return None
     if len(raw) != 6 + _MAC:

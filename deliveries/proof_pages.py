@@ -25,7 +25,7 @@ GUESS = 20  # visits that a token costs which was not made here
 def verdict_page(request: HttpRequest, token: str) -> HttpResponse:
     """GET: the page, which changes nothing (mail programs look behind links). POST: approve or refuse."""
     address = client_address(request.META)
-    if not visits.take(address) or not letters.take(f"{request.method} {token[:100]}"):
+    if not visits.take(address) or not letters.take(_asked(request, token)):
         words = _("Too many requests; try again in a few seconds.")
         return HttpResponse(words, status=429, content_type="text/plain; charset=utf-8", headers={"Retry-After": "5"})
     reader = proof_links.reader_of(token)
@@ -43,6 +43,11 @@ def verdict_page(request: HttpRequest, token: str) -> HttpResponse:
     except Refused as refusal:
         return _draw(request, "ask", reader=reader, problem=refusal.message, comment=comment)
     return _draw(request, "thanks", reader=reader, verdict=verdict)
+
+
+def _asked(request: HttpRequest, token: str) -> str:
+    """What a proof's rate counts: pressing a button, and looking by whatever method."""
+    return f"{'POST ' if request.method == 'POST' else ''}{token[:100]}"
 
 
 def _draw(request: HttpRequest, step: str, *, status: int = 200, **context: object) -> HttpResponse:

@@ -66,7 +66,7 @@ def unsign(token: str, purpose: Purpose) -> int | None:
     """The sending log's id, or None if the token was not made here, or for something else. Case does not matter;
     compared in constant time, with each key that is listed."""
     try:
-        written = token.lower().encode("ascii")
+        written = token.encode("ascii").lower()  # lowered first, a Kelvin sign would be a k
     except ValueError:
         return None
     if len(written) != LENGTH:
