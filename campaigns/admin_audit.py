@@ -76,7 +76,7 @@ class AuditAdmin(WholeLogAdmin):
     paginator = BoundedPaginator
     search_fields = ["act"]  # get_search_results() decides; this shows the search bar
     fields = (
-        "at", "actor", "actor_id", "act", "outcome", "subject", "subject_type", "subject_id", "changes",
+        "when", "actor", "actor_id", "act", "outcome", "subject", "subject_type", "subject_id", "changes",
         "told_as_text", "address", "agent", "channel", "position", "chain",
     )  # fmt: skip
     readonly_fields = fields

@@ -12,7 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.text import format_lazy
+from django.utils.functional import lazy
+from django.utils.html import escape
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from . import importing, masking, units
@@ -42,13 +44,16 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
     file = forms.FileField(
         label=_("CSV file"),
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv"}),
-        help_text=format_lazy(
-            _("UTF-8; the first line names the columns: {columns} or attributes.<name>."), columns=", ".join(COLUMNS)
+        help_text=lazy(escape, str)(  # forms show help as HTML, where <name> would be a tag
+            format_lazy(
+                _("UTF-8; the first line names the columns: {columns} or attributes.<name>."),
+                columns=", ".join(COLUMNS),
+            )
         ),
     )
 
     may_opt_in = forms.BooleanField(
-        label=_("this file may opt people in again"),
+        label=capfirst(_("this file may opt people in again")),
         required=False,
         help_text=_(
             "Where it says “no” for an opt-out. Otherwise they stay opted out, and the report tells the lines."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -26,6 +26,7 @@ from .recurrence import Recurrence
 from .retelling import retold
 from .schedule_form import RecurrenceForm, ScheduleForm
 from .schedules import BadRecurrence
+from .segments import one_newline
 from .test_profile_models import TestProfile
 from .tracking_models import TrackingOptions
 
@@ -63,6 +64,21 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
         told = senders.problems(self.instance) if self.instance.pk else []
         if told and "reply_to" in self.fields:
             self.fields["reply_to"].help_text = retold(told[0].message)
+        for name in {"html", "text"} & self.fields.keys():
+            cast("forms.CharField", self.fields[name]).strip = False
+
+    def clean_html(self) -> str:
+        """As it stood: a part that nobody touched must not differ from the one that was prepared."""
+        return _as_written(self.cleaned_data["html"])
+
+    def clean_text(self) -> str:
+        """As the HTML."""
+        return _as_written(self.cleaned_data["text"])
+
+
+def _as_written(text: str) -> str:
+    """Without the CRs that browsers put in; blanks alone are nothing."""
+    return one_newline(text) if text.strip() else ""
 
 
 class _InMessage(StackedInline):

@@ -200,3 +200,12 @@ def test_a_version_covers_what_people_edit_of_a_message_and_nothing_that_changes
     parts = set(versions.values(message))
     assert {"subject", "html", "traps", "schedule.contact_date", "recurrence.cron", "control_group.percent"} <= parts
     assert not parts & {"id", "modified_at", "locked_at", "recurrence.next_at", "schedule.message"}
+
+
+def test_a_form_that_a_browser_posts_leaves_the_line_breaks_of_what_it_shows_alone(anna: Any, message: Message) -> None:
+    Message.objects.filter(pk=message.pk).update(html="<p>One</p>\n<p>Two</p>\n", text="One\nTwo\n")
+    editor = Editor(anna, message)
+    sent = {name: editor.posted[name].replace("\n", "\r\n") for name in ("html", "text")}
+    assert editor.save(subject="Another", **sent).status_code == 302
+    message.refresh_from_db()
+    assert (message.html, message.text) == ("<p>One</p>\n<p>Two</p>\n", "One\nTwo\n")  # else Confirm refuses
