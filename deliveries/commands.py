@@ -146,10 +146,11 @@ def confirm(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
     """Confirm the send: messages leave once the time to undo it is over. Asks role, state and seal in one transaction.
 
     In: `seen`, the word of the fingerprint or form that `by` looked at, None where the caller vouches for it (a command
-    line). Raises PermissionDenied; Refused('form_unseen') for an empty word; Refused('already_confirmed') with who and when, Refused('not_ready'), Refused('expired'),
-    Refused('own_preparation') or Refused('preparer_unknown') where the campaign wants another person,
-    Refused('unapproved') where it wants an approval, Refused('changed', …, changed=[parts]) when something differs
-    from what was prepared, or Refused('form_differs', …, changed=[parts]) when it was prepared anew since.
+    line). Raises PermissionDenied; Refused('form_unseen') for an empty word; Refused('already_confirmed') with who and
+    when, Refused('not_ready'), Refused('expired'), Refused('own_preparation') or Refused('preparer_unknown') where the
+    campaign wants another person, Refused('unapproved') where it wants an approval, Refused('changed', …,
+    changed=[parts]) when something differs from what was prepared, or Refused('form_differs', …, changed=[parts]) when
+    it was prepared anew since.
     """
     undo = timedelta(seconds=settings.UNDO_SECONDS)
     words = _("Send confirmed by %(by)s", by=by)
