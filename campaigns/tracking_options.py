@@ -14,9 +14,10 @@ def _options(message: Message) -> TrackingOptions:
 
 
 def sealed(message: Message) -> list[object]:
-    """What decides how links behave; a message without options says the same as one with the usual ones."""
+    """What decides how links behave, the URLs that are never tracked included, which another message may have marked;
+    a message without options says the same as one with the usual ones."""
     options = _options(message)
-    return [options.active, options.pixel_at_top, options.days, options.fallback_url]
+    return [options.active, options.pixel_at_top, options.days, options.fallback_url, *sorted(remembered(message))]
 
 
 def frozen(message: Message) -> dict[str, Any]:
