@@ -19,7 +19,6 @@ from campaigns.account_names import name_field
 from campaigns.models import Campaign, Message, Profile
 from campaigns.retelling import again
 from campaigns.said import kept
-from campaigns.watched import Watched
 
 from . import audited, outbox
 from .real_deliveries import RealDeliveries
@@ -50,6 +49,7 @@ class Delivery(models.Model):
     fingerprint = models.JSONField(default=dict, editable=False)  # {part: digest}; fingerprint.py
     # The form (sealing.py) in which whoever asked for the preparation saw it; empty: unknown.
     asked_for = models.JSONField(default=dict, editable=False)
+    around = models.JSONField(default=dict, editable=False)  # what stood around it once confirmed (rerouting.py)
     targeted = models.PositiveIntegerField(_("targeted"), default=0, editable=False)
     excluded = models.PositiveIntegerField(_("excluded"), default=0, editable=False)
     to_deliver = models.PositiveIntegerField(_("to deliver"), default=0, editable=False)
@@ -342,38 +342,6 @@ class DeliveryEvent(models.Model):
         return again(self.details.get("said"), self.message)
 
 
-class QuarantinedAddress(models.Model):
-    """What is known against an address (domain.md §8). Belongs to the address, never to a profile."""
-
-    class Status(models.IntegerChoices):
-        VALID = 0, _("Valid")
-        ERRONEOUS = 1, _("Erroneous")
-        QUARANTINE = 2, _("Quarantine")
-        DENYLIST = 3, _("On denylist")
-
-    address = models.CharField(_("address"), max_length=254, unique=True)
-    status = models.PositiveSmallIntegerField(_("status"), choices=Status, default=Status.QUARANTINE)
-    reason = models.PositiveSmallIntegerField(_("error reason"), choices=Reason, default=Reason.NOT_DEFINED)
-    errors = models.PositiveSmallIntegerField(_("number of errors"), default=0)
-    significant_at = models.DateTimeField(_("last significant error"), null=True, blank=True)
-    error_text = models.TextField(_("error text"), blank=True)
-    last_delivery = models.ForeignKey(
-        Delivery, models.SET_NULL, verbose_name=_("last delivery"), null=True, blank=True, related_name="+"
-    )
-    by_hand = models.BooleanField(_("set by hand"), default=False)  # then reports never lower it
-    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    modified_at = models.DateTimeField(_("modified"), auto_now=True)
-
-    objects = Watched["QuarantinedAddress"].as_manager()
-
-    class Meta:
-        verbose_name = _("quarantined address")
-        verbose_name_plural = _("quarantined addresses")
-
-    def __str__(self) -> str:
-        return self.address
-
-
 def log_event(
     delivery: Delivery | int,
     code: str,
@@ -401,5 +369,6 @@ from .feedback_models import FeedbackEvent, QualificationRule, RawReport  # noqa
 from .heartbeat_models import Heartbeat  # noqa: E402, F401
 from .outbox_models import WebhookCall, WebhookEndpoint, WebhookTry  # noqa: E402, F401
 from .proof_models import Proof, ProofRecipient, ProofTally, Verdict  # noqa: E402, F401
+from .quarantine_models import QuarantinedAddress as QuarantinedAddress  # noqa: E402
 from .run_models import Run  # noqa: E402, F401
 from .series_models import SeriesSeal  # noqa: E402, F401
