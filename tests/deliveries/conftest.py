@@ -9,6 +9,8 @@ import pytest
 
 from tests.fakes.smtp_server import Server
 
+from .unconfirmed_people import around, somebody, world  # noqa: F401 - fixtures
+
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
