@@ -138,10 +138,13 @@ def differing(one: Letter, usual: list[Letter]) -> str:
     )
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_unchanged_each_stage_sends_what_was_confirmed(world, somebody, name, caplog):
+def test_unchanged_every_stage_sends_what_was_confirmed(world, somebody, settings, caplog):
+    """Else the others would find nothing wrong with a world in which nothing ever leaves."""
     caplog.set_level("CRITICAL")
-    Walk(world, STAGES[name], somebody("N")).begin()
+    for stage in STAGES.values():
+        settings.UNDO_SECONDS = 0
+        with undone():
+            Walk(world, stage, somebody("N")).begin()
 
 
 BESIDE_A_MESSAGE = ("Schedule", "Recurrence", "ControlGroup", "TrackingOptions")

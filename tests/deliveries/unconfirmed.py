@@ -146,12 +146,13 @@ def read(port: int, sender: str, recipient: str, body: bytes) -> Letter | None:
 @dataclass(frozen=True)
 class Stage:
     """`bring` is what the holder did; `then` what they do later, looking at nothing anew; `wait` passes before it goes
-    on. `sends`: whether anything leaves if nothing is changed."""
+    on, or after what they do `at_once`. `sends`: whether anything leaves if nothing is changed."""
 
     bring: Callable[[World], None]
     then: Callable[[World], None] = lambda world: None
     wait: timedelta = MINUTE
     sends: bool = True
+    at_once: bool = False
 
 
 def prepared(world: World, **schedule: Any) -> Delivery:
@@ -181,6 +182,11 @@ def asked(world: World) -> None:
 
 def scheduled(world: World) -> None:
     confirmed(world, mode="at_date", contact_date=timezone.now() + 12 * HOUR)
+
+
+def dated(world: World) -> None:
+    """Prepared for a date, and looked at."""
+    prepared(world, mode="at_date", contact_date=timezone.now() + 12 * HOUR)
 
 
 def in_undo(world: World) -> None:
@@ -264,6 +270,7 @@ STAGES: dict[str, Stage] = {
     ),
     "ready, and nobody confirms": Stage(lambda world: prepared(world) and None, sends=False),
     "ready": Stage(lambda world: prepared(world) and None, confirm_as_seen),
+    "ready, with a date": Stage(dated, confirm_as_seen, wait=12 * HOUR + MINUTE, at_once=True),
     "asked for, to start by itself": Stage(asked),
     "prepared, to start by itself": Stage(lambda world: prepared(world, request_confirmation=False) and None),
     "scheduled": Stage(scheduled, wait=12 * HOUR + MINUTE),
@@ -283,10 +290,13 @@ def live(world: World, stage: Stage) -> list[Letter]:
 
     Out: what left; `world.early` is what left before that time.
     """
+    if stage.at_once:
+        stage.then(world)
     if stage.wait > MINUTE or world.slot:
         world.turn(world.slot - HOUR / 2 if world.slot else None)
     world.early = world.letters()
-    stage.then(world)
+    if not stage.at_once:
+        stage.then(world)
     world.pass_time(stage.wait)
     world.turn(world.slot)
     return world.letters()
