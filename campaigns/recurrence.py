@@ -135,7 +135,7 @@ class Recurrence(models.Model):
     @property
     def zone(self) -> ZoneInfo:
         """The zone of its clock: its own, or the server's."""
-        return ZoneInfo(self.time_zone or timezone.get_default_timezone_name())
+        return schedules.named(self.time_zone) or ZoneInfo(timezone.get_default_timezone_name())
 
     def upcoming(self, after: datetime, number: int = 10) -> list[datetime]:
         """The next slots after an instant, none of them after `until`."""

@@ -25,7 +25,8 @@ def values(obj: models.Model) -> Values:
     """What people edit of `obj`, as it stands in the database or as it was loaded: keys for other objects."""
     found = {name: getattr(obj, field.attname) for name, field in _fields(type(obj))}
     for many in obj._meta.many_to_many:
-        if not many.remote_field.through._meta.auto_created:
+        through = many.remote_field.through
+        if through is None or not through._meta.auto_created:
             continue  # rows of their own, a list's members: no form edits them, and they may be millions
         found[many.name] = sorted(getattr(obj, many.name).values_list("pk", flat=True))
     for name, model in owned(type(obj)):

@@ -20,7 +20,7 @@ from campaigns.models import Message
 from campaigns.recurrence import Recurrence
 from campaigns.said import said as _
 
-from . import commands, doorbells, sealing, slots, validity, wording
+from . import commands, doorbells, rerouting, sealing, slots, validity, wording
 from .control_rules import Phase
 from .exclusions import Target
 from .models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, log_event
@@ -49,7 +49,12 @@ def landing(recurrence: Recurrence, series: Delivery, slot: Any) -> Delivery | N
     if newest is None:
         return None
     newest.message = recurrence.message
-    return None if newest.fingerprint and sealing.changed_since_prepared(newest) else newest
+    return None if newest.fingerprint and _changed(newest) else newest
+
+
+def _changed(execution: Delivery) -> list[str]:
+    """What differs from what was prepared, and from what stood around it when it was confirmed."""
+    return [*sealing.changed_since_prepared(execution), *rerouting.differing(execution)]
 
 
 def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
@@ -103,8 +108,8 @@ def _take(delivery: Delivery, runs: QuerySet[Run]) -> Addition | None:
     """
     with transaction.atomic():
         delivery.message = Message.objects.select_for_update().get(pk=delivery.message_id)
-        delivery.refresh_from_db(fields=["fingerprint", "preparation", "preparation_at", "state"])
-        if changed := sealing.changed_since_prepared(delivery):
+        delivery.refresh_from_db(fields=["fingerprint", "around", "preparation", "preparation_at", "state"])
+        if changed := _changed(delivery):
             _set_apart(delivery, runs, changed)
             return None
         message = delivery.message

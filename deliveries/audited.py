@@ -33,7 +33,7 @@ R = TypeVar("R")
 # Lines without a user that belong to "who sent what": once or twice in a delivery's life.
 TOLD = frozenset({
     "preparation_finished", "preparation_failed", "started", "finished", "expired", "validity_over", "overdue",
-    "not_started", "purged", "form_changed", "breaker", "approved", "refused",
+    "not_started", "purged", "form_changed", "breaker", "rerouted", "approved", "refused",
 })  # fmt: skip
 _SEEN = ("state", "preparation", "to_deliver", "contact_date", "validity_end", "confirmed_by_id", "fingerprint")
 

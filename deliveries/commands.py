@@ -28,6 +28,7 @@ from . import (
     ledger,
     other_eyes,
     preparing,
+    rerouting,
     sealing,
     series_seals,
     unasked,
@@ -88,7 +89,7 @@ def prepare(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
         form = sealing.form(delivery, message)
         if unasked.is_wanted(delivery, message):
             unseen.refuse(seen or None, form)
-        also = {"prepared_by": by, "asked_for": form}
+        also = {"prepared_by": by, "asked_for": form, **unasked.asked(delivery, message, by)}
         _begin_preparing(delivery, message, _("Preparation started by %(by)s.", by=by), by, **also)
     delivery.refresh_from_db()
 
@@ -197,6 +198,7 @@ def _confirm(
             contact_date=start,
             validity_end=validity.sending_limit(message, last),
             start_by=validity.start_by(start, now),
+            **rerouting.confirmed(delivery),
             **also,
             feedback_service=delivery.routing.feedback_service if delivery.routing else False,
             retry_by=delivery.routing.retry_by if delivery.routing else Routing.Retries.US,
@@ -257,7 +259,9 @@ def resume(delivery: Delivery, by: Any) -> None:
     ask(access.require_start, delivery, by, "resume")
     now = timezone.now()
     start_by = validity.start_by(delivery.contact_date or now, now)
-    _run(delivery, by, Act.RESUME, "resumed", "not_paused", paused_from=None, start_by=start_by)
+    fresh = Delivery.objects.select_related("campaign", "routing").get(pk=delivery.pk)
+    also = {"paused_from": None, "start_by": start_by, **rerouting.resumed(fresh)}
+    _run(delivery, by, Act.RESUME, "resumed", "not_paused", **also)
     doorbells.ring_delivery(delivery.pk)
 
 

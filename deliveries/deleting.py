@@ -13,8 +13,10 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import CASCADE, QuerySet
+from django.utils import timezone
 
 from campaigns import access, audit
+from campaigns.recurrence import Recurrence
 from campaigns.said import said as _
 
 from . import preparing
@@ -102,6 +104,14 @@ def keep_figures(execution: Delivery) -> None:
     Delivery.objects.filter(pk=series.pk).update(kept_figures=dict(kept))
 
 
+def _goes_on(execution: Delivery) -> bool:
+    """True while the next run of its series would be added to it."""
+    recurrence = Recurrence.objects.filter(message=execution.message_id, next_at__isnull=False).first()
+    if recurrence is None or not execution.period:
+        return False
+    return recurrence.period(recurrence.next_at or timezone.now()) == execution.period
+
+
 def why_not(delivery: Delivery) -> str:
     """Why it cannot be deleted, as a sentence; empty if it can."""
     one = {"delivery": delivery}
@@ -110,6 +120,11 @@ def why_not(delivery: Delivery) -> str:
     if NEVER_DELETED.fullmatch(delivery.period):
         return _(
             "%(delivery)s cannot be deleted: executions aggregated by month or year stay, with their figures.", **one
+        )
+    if delivery.confirmed_at and _goes_on(delivery):
+        return _(
+            "%(delivery)s cannot be deleted while runs can be added to it: the next one would send to everybody anew.",
+            **one,
         )
     if delivery.executions.exists():
         return _("%(delivery)s cannot be deleted: it is a series with executions.", **one)

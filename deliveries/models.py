@@ -53,6 +53,7 @@ class Delivery(models.Model):
     asked_for = models.JSONField(default=dict, editable=False)
     # The key that signs its letters' tokens (envelopes.py). Empty: prepared before tokens had purposes (old_tokens.py).
     token_key = models.CharField(max_length=12, default=keys.present_name, db_default="", blank=True, editable=False)
+    around = models.JSONField(default=dict, editable=False)  # what stood around it once confirmed (rerouting.py)
     targeted = models.PositiveIntegerField(_("targeted"), default=0, editable=False)
     excluded = models.PositiveIntegerField(_("excluded"), default=0, editable=False)
     to_deliver = models.PositiveIntegerField(_("to deliver"), default=0, editable=False)

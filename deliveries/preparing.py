@@ -23,7 +23,20 @@ from campaigns.problems import Problem
 from campaigns.said import Said
 from campaigns.said import said as _
 
-from . import arbitration, control_rules, due_times, fatigue, pulse, sealing, traps, unasked, validity, waves, wording
+from . import (
+    arbitration,
+    control_rules,
+    due_times,
+    fatigue,
+    newcomers,
+    pulse,
+    sealing,
+    traps,
+    unasked,
+    validity,
+    waves,
+    wording,
+)
 from .control_rules import Facts, Phase
 from .exclusions import Target
 from .models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog, log_event
@@ -290,6 +303,7 @@ class Preparation:
     def finish(self) -> None:
         """Ready: the causes, zeros included, and a last line with the numbers (domain.md §2.7). Raises Superseded."""
         to_deliver, left_out = self.facts.to_deliver, sum(found.volume for found in self.excluded)
+        newcomers.tell(self.delivery)
         with transaction.atomic():
             self.step(Act.FINALIZE)
             ExclusionCause.objects.bulk_create(

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from campaigns.log_context import about
 from campaigns.problems import ContentError
 
-from . import batches, doorbells, progress, pulse, recovery, wires
+from . import batches, doorbells, progress, pulse, recovery, rerouting, wires
 from .batches import Lease, LeaseLost
 from .journal import BatchLock, Journal, JournalFailed
 from .mime import BadAddress
@@ -120,7 +120,7 @@ def _recover(lease: Lease, directory: Path) -> bool:
 
 def _serve(lease: Lease, directory: Path, deadline: float) -> float:
     """Send the batch's due rows. Out: for how many seconds to put the delivery off because something is in the way."""
-    delivery = Delivery.everything.select_related("routing").get(pk=lease.delivery_id)
+    delivery = Delivery.everything.select_related("routing", "campaign").get(pk=lease.delivery_id)
     try:
         # The journal is there before the first row is claimed: where it is missing, it was never on that host.
         journal = Journal.open(directory, lease.batch_id, lease.fence)
@@ -134,6 +134,8 @@ def _serve(lease: Lease, directory: Path, deadline: float) -> float:
 
 
 def _send_rows(lease: Lease, delivery: Delivery, journal: Journal, deadline: float) -> float:
+    if rerouting.halts(delivery):
+        return PUT_OFF
     try:
         wire = wires.wire(delivery.routing)
         if delivery.routing and delivery.routing.domain_limits:  # they hold for all workers of all hosts together

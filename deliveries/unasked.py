@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.db.models import Max
 from django.utils import timezone
 
+from campaigns import access
 from campaigns.fingerprint import Seal, by_name
 from campaigns.models import Message, Schedule
 from campaigns.recurrence import Recurrence
@@ -27,12 +28,13 @@ class Terms(NamedTuple):
 
     fields: dict[str, Any]
     why: str
+    code: str  # of that line
 
     def tell(self, delivery_id: int) -> None:
         """Write it into the delivery's log, in the caller's transaction."""
         if self.why:
             severity = DeliveryEvent.Severity.WARNING if self.fields.get("asks") else DeliveryEvent.Severity.INFO
-            log_event(delivery_id, "form_changed", self.why, severity=severity)
+            log_event(delivery_id, self.code, self.why, severity=severity)
 
 
 def terms(delivery: Delivery, message: Message, fingerprint: Seal) -> Terms:
@@ -43,13 +45,15 @@ def terms(delivery: Delivery, message: Message, fingerprint: Seal) -> Terms:
         why = _since_asked(delivery, form, wanted)
     else:
         why = series_seals.differing(series_seals.of(delivery.parent_id), form)
-    fields: dict[str, Any] = {"starts_by_itself": wanted}
+    fields, code = dict[str, Any](starts_by_itself=wanted), "form_changed"
+    if wanted and not (why or delivery.starts_by_itself):
+        why, code = _("Nobody who may start it asked for it in this form."), "not_started"
     if delivery.asked_for and by_name(delivery.asked_for, form):
         fields["prepared_by"] = None  # nobody asked for this form
     if wanted and why:
         fields |= {"starts_by_itself": False, "asks": True, "expires_at": _until(delivery)}
         why = _("%(why)s It waits for somebody to confirm it.", why=why)
-    return Terms(fields, why)
+    return Terms(fields, why, code)
 
 
 def is_wanted(delivery: Delivery, message: Message) -> bool:
@@ -58,6 +62,14 @@ def is_wanted(delivery: Delivery, message: Message) -> bool:
         return delivery.starts_by_itself
     schedule: Schedule | None = getattr(message, "schedule", None)
     return schedule is not None and not schedule.request_confirmation
+
+
+def asked(delivery: Delivery, message: Message, by: Any) -> dict[str, bool]:
+    """The fields of a delivery whose preparation `by` asks for: only who may start it now, with the rights with which
+    they ask (a program's token may carry fewer than its owner), has confirmed a start in advance."""
+    if delivery.parent_id is not None:
+        return {}
+    return {"starts_by_itself": is_wanted(delivery, message) and access.may_start(by, message.campaign)}
 
 
 def confirmer(delivery: Delivery) -> Any:

@@ -10,6 +10,7 @@ from guardian.shortcuts import assign_perm
 from campaigns.admin_scope import BoundedPaginator
 from campaigns.models import Audience, Campaign, Message, Profile, Recurrence, Schedule
 from campaigns.preview import problems
+from tests.deliveries.page_form import posted
 
 from .heavy_templates import ATTACK, within
 
@@ -181,6 +182,14 @@ def recurring(**changes):
     return {f"recurrence-0-{name}": value for name, value in (values | changes).items()} | {
         "recurrence-TOTAL_FORMS": "1"
     }
+
+
+def test_a_wrong_zone_of_a_recurrence_that_is_there_is_refused_with_words(client, message, starter):
+    Recurrence.objects.create(message=message)
+    client.force_login(starter)
+    page = url("message_change", message.pk)
+    changes = posted(client.get(page).content.decode()) | {"recurrence-0-time_zone": "Mars/Base"}
+    assert "no IANA time zone" in client.post(page, changes).content.decode()
 
 
 def test_a_recurrence_is_written_in_the_message_form(client, message, starter):

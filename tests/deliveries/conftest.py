@@ -11,6 +11,8 @@ import time_machine
 
 from tests.fakes.smtp_server import Server
 
+from .unconfirmed_people import around, somebody, world  # noqa: F401 - fixtures
+
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:

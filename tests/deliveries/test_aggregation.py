@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from campaigns.models import ControlGroup, Profile, Recurrence, Typology
-from deliveries import appending, commands, executions, preparing, progress, starting, sweeping
+from deliveries import appending, commands, deleting, executions, preparing, progress, starting, sweeping
 from deliveries.models import Batch, Delivery, ExclusionCause, QuarantinedAddress, Run, SendingLog
 from deliveries.series import series_counters
 from deliveries.states import LogStatus, Reason, State
@@ -258,3 +258,13 @@ def test_the_series_sums_its_executions(at, series):
     at(10)
     at(24)
     assert series_counters(series).to_deliver == 6
+
+
+def test_while_runs_join_an_execution_it_is_not_deleted_since_everybody_would_get_the_next_one(at, preparer, starter):
+    (day,) = at(9)
+    Delivery.objects.filter(pk=day.pk).update(state=State.FINISHED)
+    with pytest.raises(commands.Refused, match="the next one would send to everybody anew"):
+        deleting.delete(Delivery.objects.get(pk=day.pk), preparer)
+    executions.stop_series(day.parent, starter)
+    deleting.delete(Delivery.objects.get(pk=day.pk), preparer)
+    assert not Delivery.objects.filter(pk=day.pk).exists()

@@ -14,6 +14,7 @@ from campaigns.models import (
     Campaign,
     ControlGroup,
     Message,
+    NeverTracked,
     Recurrence,
     Schedule,
     TrackingOptions,
@@ -236,6 +237,14 @@ BESIDE = {
     "traps": lambda message: message.traps.create(label="Trap", email="trap@example.org", trap=True),
     "organisational unit": lambda message: Campaign.objects.filter(pk=message.campaign_id).update(unit=unit("Below")),
 }
+
+
+@pytest.mark.parametrize("url", ["https://example.com/news", "https://example.com/elsewhere"])
+def test_a_url_that_another_message_marks_as_never_tracked_is_sealed_where_it_stands(dated, starter, url):
+    """It would lead the readers of this one past the counters."""
+    NeverTracked.objects.create(url=url)
+    written = "news" in url
+    assert (changed_since_prepared(Delivery.objects.get(pk=dated.pk)) == ["tracking"]) == written
 
 
 def unit(label, within=ROOT):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
+from campaigns import api_tokens
 from campaigns.fingerprint import changed_since_seen, word
 from campaigns.models import Profile, Recurrence, Schedule, TestProfile
 from deliveries import commands, executions, preparing, sealing, starting
@@ -73,7 +73,7 @@ def test_prepared_again_by_somebody_else_it_is_not_the_holders(unasked, preparer
     patch(preparer, unasked.message, **FORGERY)
     commands.prepare(Delivery.objects.get(pk=unasked.pk), preparer)
     preparing.run(unasked.pk)
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(commands.Refused, match="Somebody has to confirm it"):
         commands.confirm_unasked(stale)
     unasked.refresh_from_db()
     assert unasked.confirmed_by is None and started(unasked) is None
@@ -87,6 +87,27 @@ def test_what_the_preparation_reads_later_is_what_was_sealed(unasked, preparer, 
     preparation.run()
     patch(preparer, unasked.message, traps=[], control_group=None)
     assert list(unasked.sending_logs.values_list("address", "status")) == [("a@example.com", 0)]
+
+
+@pytest.mark.parametrize("rights", [["prepare"], ["prepare", "start"]])
+def test_a_program_whose_token_may_not_start_starts_nothing_in_its_owners_name(unasked, starter, rights):
+    """The schedule asks nobody, and the owner may start it; the token that asks for the preparation may not."""
+    commands.stop_preparation(unasked, starter)
+    program = APIClient()
+    program.credentials(HTTP_AUTHORIZATION=f"Token {api_tokens.give(starter, 'A program', rights)[1]}")
+    path = f"/api/deliveries/{unasked.pk}/"
+    seen = program.get(path).data["form"]
+    answer = program.post(f"{path}commands/", {"method": "prepare"}, HTTP_IF_MATCH=f'"{seen}"')
+    assert answer.status_code == 200 and (started(unasked) == starter) == ("start" in rights)
+
+
+def test_whoever_becomes_a_holder_after_asking_has_confirmed_nothing(unasked, preparer, starter):
+    """An administrator gives the role between the preparation that was asked for and the worker."""
+    commands.stop_preparation(unasked, starter)
+    commands.prepare(Delivery.objects.get(pk=unasked.pk), preparer)
+    preparer.groups.add(*starter.groups.all())
+    assert started(unasked) is None
+    assert "Nobody who may start it" in unasked.events.get(code="not_started").words
 
 
 def test_prepared_from_a_page_that_showed_another_form_nothing_begins(unasked, preparer, starter):

@@ -1,0 +1,95 @@
+"""Fixtures of the tests that nothing unconfirmed leaves: one of everything, and people without Start deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+
+from campaigns import api_tokens
+from campaigns.login_models import SecondFactor
+from campaigns.models import (
+    Brand,
+    ControlGroup,
+    Message,
+    NeverTracked,
+    Profile,
+    Schedule,
+    TestProfile,
+    TrackingOptions,
+    TypologyRule,
+)
+from campaigns.unit_models import OrganizationalUnit
+from deliveries import wires
+from deliveries.models import Routing
+from tests.journeys.test_permission_matrix import world as around  # noqa: F401 - a fixture
+
+from .unconfirmed import World
+from .unconfirmed_roads import Actor
+
+
+@pytest.fixture
+def world(around, message, routing, starter, serve, settings, tmp_path) -> Iterator[World]:  # noqa: F811
+    """One of everything that can be changed, all of it used by the message."""
+    settings.JOURNAL_DIR, settings.BATCH_SIZE = tmp_path / "journals", 2
+    servers, things = [serve(), serve()], around["things"]
+    Routing.objects.update(port=servers[0].port)
+    Profile.objects.create(email="bob@example.com", first_name="Robert", unit_id=things["unit"])
+    TestProfile.objects.update(trap=True, first_name="Seedling")
+    TypologyRule.objects.update(kind="addresses", entries="nobody@example.com")
+    Brand.objects.create(label="Other", sender_name="O", sender_address="o@example.com", sender_domains="*")
+    Message.objects.filter(pk=message.pk).update(typology=things["typology"])
+    message = Message.objects.get(pk=message.pk)
+    message.typology.rules.set(TypologyRule.objects.all())
+    message.traps.set(TestProfile.objects.all())
+    # With what other values of other fields need.
+    TrackingOptions.objects.create(message=message)
+    ControlGroup.objects.create(
+        message=message, percent=1, sort_field="city", conditions=[{"field": "city", "op": "is", "value": "Rome"}]
+    )
+    dates = {"contact_date": timezone.now() + timedelta(days=2), "validity_end": timezone.now() + timedelta(days=3)}
+    Schedule.objects.create(message=message, formula="{{ contact_date }}", **dates)
+    NeverTracked.objects.update(url="https://example.com/news")  # it stands in the message
+    above = OrganizationalUnit.objects.get(name="above")
+    more = {"audience": message.audience_id, "user holder": starter.pk, "organizationalunit above": above.pk}
+
+    def undo(seconds: int) -> None:
+        settings.UNDO_SECONDS = seconds
+
+    yield World(message, starter, servers, things | more, undo)
+    wires.hang_up()
+
+
+# --- people without Start deliveries ----------------------------------------------------------------------------------
+
+WITHOUT = "NPADEV"  # of the permission matrix, where H, S and U hold it
+BESIDE = ("P-own", "A-own", "X-own", "S-below", "S-beside")  # from their units they may not start it
+PEOPLE = (*WITHOUT, *BESIDE, "granted", "token to read", "token to prepare", "holder without a second factor")
+ALL_BUT_START = "everything but Start deliveries"
+
+
+@pytest.fixture
+def somebody(around, message, starter, make_user, settings):  # noqa: F811
+    """somebody("P") gives who acts."""
+
+    def get(kind: str) -> Actor:
+        if kind == ALL_BUT_START:
+            roles = ("Administrators", "Prepare deliveries", "Export", "Delivery supervisors")
+            return Actor(kind, make_user("nearly", *roles))
+        if kind.startswith("token"):
+            rights = ["prepare"] if kind.endswith("prepare") else []
+            return Actor(kind, starter, token=api_tokens.give(starter, "A program's", rights)[1])
+        if kind == "granted":
+            user = make_user("granted")
+            assign_perm("prepare_deliveries", user, message.campaign)
+            return Actor(kind, user)
+        if kind == "holder without a second factor":
+            SecondFactor.objects.create(user=starter, salt="salt", confirmed_at=timezone.now())
+            settings.TOTP_TO_START = True
+            return Actor(kind, make_user("careless", "Start deliveries"))
+        return Actor(kind, around["people"][kind])
+
+    return get
