@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator
 
 from .content import Compiled, compile_content, one_line
 from .open_markup import Unsafe
-from .problems import ContentError, Problem, RenderError
+from .problems import ContentError, Problem, PutOff, RenderError
 from .said import said as _
-from .work import TooMuchWork
+from .segments import Fields
+from .work import Meter, TooMuchWork
 
 CLIPPED = 102 * 1024  # bytes of HTML; Gmail cuts off what is beyond, and the opt-out link with it
 _SAMPLES = ("", "One, two; three | four / five " * 8)  # what every field holds, in a trial
@@ -100,4 +101,29 @@ def trial_problems(compiled: Compiled) -> list[Problem]:
             if isinstance(error.__cause__, (TooMuchWork, Unsafe)):
                 code = "work" if isinstance(error.__cause__, TooMuchWork) else "script"
                 return [Problem(error.where, 0, error.message, code=code)]
+        if problem := _link_problem(compiled, dict.fromkeys(compiled.fields, sample)):
+            return [problem]
     return []
+
+
+def _link_problem(compiled: Compiled, fields: Fields) -> Problem | None:
+    """An error where a link alone takes more work than one click may. All links are tried within one budget, and the
+    first that goes beyond it once more within its own: two budgets at most, however many links there are."""
+    meter = Meter()
+    for link in compiled.links:
+        if link.index >= 0 and _is_dear(compiled, link.index, fields, meter):
+            if not _is_dear(compiled, link.index, fields, Meter()):
+                return None
+            words = _("this link takes more work than one click may; write it more simply")
+            return Problem(link.where, link.line, words, code="work")
+    return None
+
+
+def _is_dear(compiled: Compiled, index: int, fields: Fields, meter: Meter) -> bool:
+    try:
+        compiled.destination(index, fields, meter)
+    except PutOff:
+        return True
+    except RenderError as error:
+        return isinstance(error.__cause__, TooMuchWork)
+    return False

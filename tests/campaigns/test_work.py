@@ -86,6 +86,15 @@ def test_a_click_has_a_budget_too() -> None:
         written(f'<a href="{url}">x</a>', "x").destination(0, {})
 
 
+def test_a_link_that_no_click_could_follow_is_refused_when_the_message_is_prepared() -> None:
+    inner = "{% if first_name == 'x' %}a{% endif %}"
+    whole = f"{{% for i in (1..1000) %}}{{% for j in (1..1000) %}}{inner}{{% endfor %}}{{% endfor %}}"
+    with within(5):
+        html = f'<p>Hello</p><a href="https://a.example/{whole}">x</a><a href="{{{{ unsubscribe_url }}}}">Stop</a>'
+        found = check_content("Hello", html, "", fields=["first_name"])
+    assert [(one.code, one.severity) for one in found if one.code == "work"] == [("work", "error")]
+
+
 # --- the far net ---------------------------------------------------------------------------------------------------
 
 
