@@ -1,4 +1,4 @@
-"""What an attacker found where rooms meet: consent, tokens, versions, and rates."""
+"""Where rooms meet: consent with imports and letters, tokens with rates, versions with lists."""
 
 from __future__ import annotations
 
