@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -60,7 +61,7 @@ class World:
     @property
     def newest(self) -> Delivery:
         """The newest execution, or the delivery itself."""
-        return Delivery.objects.filter(message=self.message).order_by("-pk")[0]
+        return Delivery.objects.filter(message=self.message).latest("pk")
 
     def letters(self) -> list[Letter]:
         """What left since the last look, proofs aside: they have a law of their own (proof_addresses.py)."""
@@ -253,8 +254,8 @@ def waiting(world: World) -> None:
 
 
 def confirm_as_seen(world: World) -> None:
-    """The holder confirms what their page shows, which they opened before."""
-    with contextlib.suppress(commands.Refused):
+    """The holder confirms what their page shows, which they opened before; it may be deleted by now."""
+    with contextlib.suppress(commands.Refused, Delivery.DoesNotExist):
         commands.confirm(world.newest, world.holder, seen=world.seen)
 
 
@@ -300,3 +301,14 @@ def live(world: World, stage: Stage) -> list[Letter]:
     world.pass_time(stage.wait)
     world.turn(world.slot)
     return world.letters()
+
+
+class undone(transaction.Atomic):
+    """What happens inside is taken back."""
+
+    def __init__(self) -> None:
+        super().__init__(using=None, savepoint=True, durable=False)
+
+    def __exit__(self, *error: Any) -> None:
+        transaction.set_rollback(True)
+        super().__exit__(*error)

@@ -12,6 +12,7 @@ from guardian.shortcuts import assign_perm
 from campaigns import api_tokens
 from campaigns.login_models import SecondFactor
 from campaigns.models import (
+    Audience,
     Brand,
     ControlGroup,
     Message,
@@ -30,6 +31,10 @@ from tests.journeys.test_permission_matrix import world as around  # noqa: F401 
 from .unconfirmed import World
 from .unconfirmed_roads import Actor
 
+# Bob is in the audience with Ann; Erik is not; Dora is, and a rule of the typology leaves her out.
+PEOPLE_BESIDE_ANN: dict[str, dict[str, str]] = {"Bob": {}, "Erik": {"mobile": "1"}, "Dora": {}}
+NO_MOBILE = [{"field": "mobile", "op": "is_empty"}]
+
 
 @pytest.fixture
 def world(around, message, routing, starter, serve, settings, tmp_path) -> Iterator[World]:  # noqa: F811
@@ -37,14 +42,17 @@ def world(around, message, routing, starter, serve, settings, tmp_path) -> Itera
     settings.JOURNAL_DIR, settings.BATCH_SIZE = tmp_path / "journals", 2
     servers, things = [serve(), serve()], around["things"]
     Routing.objects.update(port=servers[0].port)
-    Profile.objects.create(email="bob@example.com", first_name="Robert", unit_id=things["unit"])
+    for name, fields in PEOPLE_BESIDE_ANN.items():
+        Profile.objects.create(email=f"{name.lower()}@example.com", first_name=name, unit_id=things["unit"], **fields)
     TestProfile.objects.update(trap=True, first_name="Seedling")
-    TypologyRule.objects.update(kind="addresses", entries="nobody@example.com")
+    TypologyRule.objects.update(kind="addresses", entries="dora@example.com")
+    Audience.objects.filter(pk=message.audience_id).update(kind="filter", conditions=NO_MOBILE)
     Brand.objects.create(label="Other", sender_name="O", sender_address="o@example.com", sender_domains="*")
     Message.objects.filter(pk=message.pk).update(typology=things["typology"])
     message = Message.objects.get(pk=message.pk)
     message.typology.rules.set(TypologyRule.objects.all())
     message.traps.set(TestProfile.objects.all())
+    TestProfile.objects.create(label="Another", email="another@example.net", trap=True, unit_id=things["unit"])
     # With what other values of other fields need.
     TrackingOptions.objects.create(message=message)
     ControlGroup.objects.create(

@@ -241,7 +241,7 @@ def _values(one: Any, held: Any) -> list[Any]:
         serializers.DateTimeField: ["2100-01-02T00:00Z", "2001-01-02T00:00Z"], serializers.DateField: ["2001-02-03"],
         serializers.TimeField: ["03:04:05"], serializers.ListField: [[], [1, 2], ["x"]],
         serializers.DictField: [{"other": "x"}],
-        serializers.JSONField: [[{"field": "country", "op": "is_empty"}], [{"field": "mobile", "op": "is_empty"}]],
+        serializers.JSONField: [[{"field": "country", "op": "is_empty"}], [{"field": "city", "op": "is_empty"}]],
     }  # fmt: skip
     for kind, made in kinds.items():
         if isinstance(one, kind):
@@ -327,7 +327,7 @@ def _commands(actor: Actor) -> Iterator[Road]:
 
 def _managing(actor: Actor, name: str, arguments: list[str]) -> Callable[[], Iterable[Any]]:
     def act() -> Iterator[Any]:
-        code = Delivery.objects.filter(parent=None).order_by("pk")[0].code
+        code = f"DM{min(Delivery.objects.values_list('pk', flat=True), default=0)}"
         with suppress(CommandError, PermissionDenied, SystemExit):
             said = {"stdout": StringIO(), "stderr": StringIO()}
             yield call_command(name, *arguments, code, "--as", actor.user.username, **said)
