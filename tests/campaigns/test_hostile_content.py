@@ -15,7 +15,7 @@ from campaigns import alternatives, entities, links, markup, style_cost, styles
 from campaigns.content import compile_content
 from campaigns.csv_profiles import FileError, ProfileFile
 from campaigns.date_formula import read_date
-from campaigns.liquid import read
+from campaigns.liquid_source import read
 from campaigns.problems import ContentError
 from deliveries import proof_mailing
 from tests.hostile import shapes, slow_ones, spent
@@ -26,20 +26,20 @@ LIQUID = ("outputs", "tags")
 
 
 def page(html: str) -> None:
-    with suppress(markup.Unclosed, markup.TooMany):
+    with suppress(markup.Unclosed, markup.Crowded):
         found = markup.Page(html)
         [attribute.value for element in found.elements for attribute in element.attributes.values()]
 
 
 def inlined(html: str) -> None:
     draft, problems = read("HTML", html)
-    with suppress(markup.Unclosed, markup.TooMany):
+    with suppress(markup.Unclosed, markup.Crowded):
         problems or styles.inline_styles(draft, markup.Page(draft.masked))
 
 
 def made(text: str) -> None:
     draft, problems = read("HTML", text)
-    with suppress(markup.Unclosed, markup.TooMany):
+    with suppress(markup.Unclosed, markup.Crowded):
         problems or alternatives.text_from_html(draft)
     draft, problems = read("Text", text)
     problems or alternatives.html_from_text(draft)

@@ -31,7 +31,15 @@ SIZE = 40_000
 LIMIT = 0.35  # seconds of processor; tries by each place take 1 to 100
 # Calls whose pattern is a variable, by its expression: why that is no hole.
 VARIABLE = {
+    (
+        "campaigns/audit_erasure.py",
+        "f'(?<![{_WORD}]){re.escape(needle)}(?![\\\\w-]|\\\\.\\\\w)'",
+    ): "one escaped text between two looks around",
     ("campaigns/markup.py", "f'</{name}'"): "four constant words",
+    (
+        "campaigns/strip_tags.py",
+        "f'</\\\\s*{name}\\\\s*>'",
+    ): "two constant words; blanks between two characters that are none",
     ("deliveries/bounce_words.py", "any_of(*alternatives)"): "each call of words() is tried",
     ("deliveries/patterns.py", "any_of(*alternatives)"): "each call of signs() is tried",
     ("deliveries/qualification.py", "expression"): "built-in rules are tried, the ways of others counted (patterns.py)",

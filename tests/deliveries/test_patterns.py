@@ -68,7 +68,7 @@ def test_a_kept_rule_that_is_too_slow_is_left_out_and_the_others_apply(db: None,
 
 
 def test_a_kept_copy_of_the_slow_rule_is_mended(db: None) -> None:
-    migration = import_module("deliveries.migrations.0002_bounded_rules")
+    migration = import_module("deliveries.migrations.0006_bounded_rules")
     [ours] = [rule for rule in DEFAULT_RULES if migration.NEW in rule.pattern]
     old = ours.pattern.replace(migration.NEW, migration.OLD)
     QualificationRule.objects.create(order=1, name="copied", pattern=old, type="soft", reason="mailbox_full")

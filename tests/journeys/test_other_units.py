@@ -82,7 +82,7 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     }  # fmt: skip
     logs = dict(delivery.sending_logs.values_list("address", "pk"))
     rows = [logs[theirs.email], logs[seed.email], logs["vanished@beside.example"], logs[ours.email]]
-    known = {"uid": "0", "tokens": sign(rows[0]), "ours": ours}
+    known = {"uid": "0", "tokens": sign(logs[ours.email]), "ours": ours}
     return {"things": things, "people": people, "rows": rows, "row": rows[0], **known}
 
 

@@ -413,11 +413,11 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
 def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
     """An argument for each place of the address that names something that is there."""
     things = world["things"]
-    found = re.search(r"(?:admin/\w+/|api/)([\w-]+?)(?:s|/)(?:/|\.|<)?", address.route)
+    found = re.search(r"(?:admin/\w+/|api/)([\w-]+?)s?(?:/|\.|<)", address.route)
     named = found[1] if found else ""
     named = {
         "deliverie": "delivery", "quarantine": "quarantinedaddress", "webhook": "webhookendpoint",
-        "proof-domain": "proofdomain", "webhook-call": "webhookcall", "typologie": "typology", "u": "user",
+        "proof-domain": "proofdomain", "webhook-call": "webhookcall", "typologie": "typology",
     }.get(named, named)  # fmt: skip
     own = things.get(named, 1)
     return {
@@ -528,7 +528,7 @@ def methods(name: str, path: str) -> list[str]:
 
 
 # A forged act is written down, and a program's request counted.
-BOOKS = "deliveries_deliveryevent|campaigns_auditentry|campaigns_apiwindow"
+BOOKS = "deliveries_deliveryevent|campaigns_audit(?:entry|value)|campaigns_apiwindow"
 
 
 def faults(what: str, answer: Any, expected: bool, written: list[str]) -> list[str]:
