@@ -38,6 +38,7 @@ from campaigns.models import (
     Typology,
     TypologyRule,
 )
+from deliveries import tokens
 from deliveries.admin_acts import ACTS
 from deliveries.api import COMMANDS, SEEING
 from deliveries.models import Delivery, Routing
@@ -188,7 +189,7 @@ def _patches(actor: Actor, things: dict[str, Any]) -> Iterator[Road]:
     for address in addresses():
         if not (EXPECTED[address.name].patch and address.route.startswith("api/")):
             continue
-        path = address.path(values(address, {"things": things, "row": 1, "uid": "x", "token": "x"}))
+        path = address.path(values(address, {"things": things, "row": 1, "uid": "x", "tokens": tokens.sign(1)}))
         view: Any = resolve(path).func
         asks = SimpleNamespace(user=actor.user, method="PATCH", query_params={})
         serializer = view.cls.serializer_class(context={"request": asks, "view": view.cls()})
@@ -262,7 +263,7 @@ PASSED_OVER = (
 
 def _posts(actor: Actor, things: dict[str, Any]) -> Iterator[Road]:
     """With the bodies that the permission matrix has for forged requests; of commands and acts each."""
-    world = {"things": things, "row": things["sendinglog"], "uid": "x", "token": "x"}
+    world = {"things": things, "row": things["sendinglog"], "uid": "x", "tokens": tokens.sign(1)}
     for address in addresses():
         rule, given = EXPECTED[address.name], values(address, world)
         if address.name == "delivery-carry-out":
