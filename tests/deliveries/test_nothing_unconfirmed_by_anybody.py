@@ -1,0 +1,23 @@
+"""The property of test_nothing_unconfirmed_leaves.py for people of every kind without Start deliveries."""
+
+from __future__ import annotations
+
+import pytest
+
+from .test_nothing_unconfirmed_leaves import PUSH, Walk, acts
+from .unconfirmed import STAGES
+from .unconfirmed_people import PEOPLE
+
+pytestmark = pytest.mark.django_db
+ELSEWISE = ("written, to start by itself", "recurring, never asks")  # nobody is asked later
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ELSEWISE)
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_by_people_of_every_kind(world, somebody, kind, stage, caplog):
+    """By the API and the command line: the pages ask the same rights (test_permission_matrix.py)."""
+    caplog.set_level("CRITICAL")
+    walk = Walk(world, STAGES[stage], somebody(kind), PUSH)
+    walk.go(lambda road: road.name.startswith("PATCH") or acts(road), once=True)
+    assert not walk.wrong
