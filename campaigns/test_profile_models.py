@@ -3,6 +3,8 @@ target."""
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -10,6 +12,11 @@ from .lines import Line
 from .models import Profile, validate_time_zone
 from .unit_models import unit_field
 from .watched import Watched
+
+QUOTED = (
+    "email", "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",
+    "email_format", "attributes",
+)  # fmt: skip
 
 
 class TestProfile(models.Model):
@@ -57,8 +64,8 @@ class TestProfile(models.Model):
 
     def as_profile(self) -> Profile:
         """A profile, not saved, that messages are written for as for any other."""
-        names = (
-            "email", "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",
-            "email_format", "attributes",
-        )  # fmt: skip
-        return Profile(**{name: getattr(self, name) for name in names})
+        return Profile(**{name: getattr(self, name) for name in QUOTED})
+
+    def frozen(self) -> dict[str, object]:
+        """What as_profile() is made of, for JSON."""
+        return {name: value.isoformat() if isinstance(value := getattr(self, name), date) else value for name in QUOTED}

@@ -69,7 +69,7 @@ def _empty(one: QuerySet[Delivery], by: Any) -> None:
     empty delivery that can be deleted again.
     """
     with transaction.atomic():
-        found = one.select_for_update().filter(state__in=ENDED).select_related("parent").first()
+        found = one.select_for_update(of=("self",)).filter(state__in=ENDED).select_related("parent").first()
         if found is None or found.batches.filter(lease_until__isnull=False).exists():
             raise Refused("not_deletable", _("A worker still has some of its messages; try again in a minute."))
         audit.record("delivery.deleted", by=by, subject=found, before=seen(found))

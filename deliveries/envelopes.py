@@ -130,7 +130,9 @@ class Mailing:
         wanted = profile_texts.columns(self.template.fields)
         self.columns = (*_ALWAYS, *wanted)  # what letter() expects as the row's fields
         self.read = profile_texts.reader(self.template.fields)
-        self.traps = traps.fields_of(content.get("traps", ()), self.columns)
+        self.traps = {
+            person.email: tuple(getattr(person, name) for name in self.columns) for person in traps.people(content)
+        }
 
     def letter(self, row: Claimed) -> Letter:
         """The letter to one recipient, not yet written. Raises BadAddress."""
@@ -191,3 +193,8 @@ def mailing(delivery: Delivery) -> Mailing:
     while len(_compiled) > KEPT:
         _compiled.popitem(last=False)
     return _compiled[key]
+
+
+def forget() -> None:
+    """Empty the memory."""
+    _compiled.clear()

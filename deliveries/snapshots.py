@@ -8,13 +8,15 @@ from campaigns import tracking_options
 from campaigns.conditions import PERSONAL_FIELDS
 from campaigns.models import Message
 
+from . import traps
+
 
 def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, object]:
     """The message's content as Delivery.content keeps it.
 
     Out: subject, html, text, sender_name, sender_address, reply_to, brand, website: texts; tracking: see there; traps:
-    ids of the test profiles that get it, too; wave_limit: the schedule's; fields: the names that the content may quote,
-    which are columns of Profile and `attributes.<name>`.
+    the test profiles that get it, too (traps.py); wave_limit: the schedule's; fields: the names that the content may
+    quote, which are columns of Profile and `attributes.<name>`.
     """
     brand, schedule = message.brand, getattr(message, "schedule", None)
     sender_name, sender_address = message.sender
@@ -23,6 +25,6 @@ def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, obje
         "sender_name": sender_name, "sender_address": sender_address, "reply_to": message.reply_to or brand.reply_to,
         "brand": brand.label, "website": brand.website, "tracking": tracking_options.frozen(message),
         "wave_limit": schedule.wave_limit if schedule else 0,
-        "traps": sorted(trap.pk for trap in message.traps.all()),
+        "traps": traps.frozen(message),
         "fields": [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in attribute_names)],
     }  # fmt: skip

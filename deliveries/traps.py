@@ -6,7 +6,7 @@ They belong to no profile, so whatever asks about people does not know them: fat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from campaigns import mailboxes
 from campaigns.consent_models import AddressOptOut
-from campaigns.models import Message
+from campaigns.models import Message, Profile
 from campaigns.test_profile_models import TestProfile
 
 from .exclusions import room
@@ -66,9 +66,16 @@ def _not_in_target(addresses: Sequence[str]) -> list[str]:
     return [address for address in addresses if address not in there]
 
 
-def fields_of(ids: Collection[int], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """{address: the columns of a profile, in that order} of the test profiles with these ids."""
-    if not ids:
-        return {}
-    people = [trap.as_profile() for trap in TestProfile.objects.filter(pk__in=list(ids))]
-    return {person.email: tuple(getattr(person, name) for name in columns) for person in people}
+def frozen(message: Message) -> list[dict[str, object]]:
+    """What messages may quote of each of the message's traps, for Delivery.content: whoever edits or deletes a test
+    profile after the confirmation changes no letter that was confirmed (domain.md §15.1)."""
+    return [trap.frozen() for trap in sorted(message.traps.all(), key=lambda one: one.pk)]
+
+
+def people(content: Mapping[str, Any]) -> list[Profile]:
+    """The traps of a delivery's content, as profiles that are not saved. Content of before 1.0 names them by their ids;
+    then they are as they are now."""
+    held = content.get("traps", ())
+    kept = [Profile(**each) for each in held if isinstance(each, dict)]
+    ids = [each for each in held if isinstance(each, int)]
+    return kept + [trap.as_profile() for trap in TestProfile.objects.filter(pk__in=ids)] if ids else kept

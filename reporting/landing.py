@@ -19,8 +19,7 @@ from campaigns.links import Tracking
 from campaigns.models import Profile
 from campaigns.problems import ContentError, RenderError
 from campaigns.profile_texts import texts_of
-from campaigns.test_profile_models import TestProfile
-from deliveries import log_places, recognising
+from deliveries import log_places, recognising, traps
 from deliveries.models import Delivery, SendingLog
 from deliveries.tokens import Purpose
 
@@ -139,8 +138,9 @@ def fields_for(compiled: Compiled, log: SendingLog) -> dict[str, str]:
     """What the content quotes of the recipient of a sending log, which may be a trap."""
     if not log.test_profile:
         return fields_of(compiled, log.profile_id)
-    trap = TestProfile.objects.filter(email=log.address, trap=True).first()
-    return texts_of(trap.as_profile(), compiled.fields) if trap and log.delivery.proof_id is None else {}
+    there = traps.people(log.delivery.content) if log.delivery.proof_id is None else []
+    trap = next((person for person in there if person.email == log.address), None)
+    return texts_of(trap, compiled.fields) if trap else {}
 
 
 def fields_of(compiled: Compiled, profile_id: int | None) -> dict[str, str]:

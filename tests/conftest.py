@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,17 @@ def service() -> Callable[[str], str]:
         return found
 
     return need
+
+
+@pytest.fixture(autouse=True)
+def _new_process() -> Iterator[None]:
+    """What a process remembers by keys that a roll-back lets come again is forgotten after each test."""
+    from deliveries import envelopes
+    from reporting import landing
+
+    yield
+    envelopes.forget()
+    landing.forget()
 
 
 @pytest.fixture

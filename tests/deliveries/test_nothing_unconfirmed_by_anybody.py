@@ -20,4 +20,4 @@ def test_by_people_of_every_kind(world, somebody, kind, stage, caplog):
     caplog.set_level("CRITICAL")
     walk = Walk(world, STAGES[stage], somebody(kind), PUSH)
     walk.go(lambda road: road.name.startswith("PATCH") or acts(road), once=True)
-    assert not walk.wrong
+    assert not walk.wrong, "\n".join(walk.wrong)

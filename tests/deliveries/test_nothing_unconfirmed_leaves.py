@@ -182,4 +182,4 @@ def test_by_every_road_at_every_stage(world, somebody, stage, caplog):
     walk = Walk(world, STAGES[stage], somebody(ALL_BUT_START), PUSH)
     whole = stage in ("running", "recurring, never asks")
     walk.go(lambda road: whole or road.formed or acts(road), once=True)
-    assert not walk.wrong
+    assert not walk.wrong, "\n".join(walk.wrong)

@@ -432,7 +432,7 @@ def test_the_key_changes_while_a_delivery_is_half_sent_and_nobodys_message_id_do
     assert 0 < len(before) < 40
 
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the-key-of-tomorrow-" * 3, [old]
-    envelopes._compiled.clear()  # the workers were started again
+    envelopes.forget()  # the workers were started again
     sink._behave_as("accept")
     while delivery.state != State.FINISHED:  # a domain that put much off is tried little by little
         SendingLog.objects.filter(due_at__isnull=False).update(due_at=timezone.now() - timedelta(seconds=1))

@@ -69,6 +69,30 @@ def test_a_trap_gets_the_real_message_and_is_marked_and_counted(delivery, starte
     assert "Tara&#x27;s box" in page
 
 
+@pytest.mark.parametrize("afterwards", ["renamed", "moved", "deleted", "of before"])
+@pytest.mark.django_db(transaction=True)
+def test_a_traps_letter_is_the_one_that_was_confirmed(delivery, starter, serve, trap, afterwards):
+    """Whatever becomes of the test profile once it is confirmed; content of before 1.0 only held its id."""
+    server = serve()
+    Routing.objects.update(port=server.port)
+    commands.confirm(prepared(delivery, starter), starter)
+    changes = {"renamed": {"first_name": "Forged"}, "moved": {"email": "elsewhere@example.org"}}
+    if afterwards == "deleted":
+        trap.delete()
+    elif afterwards == "of before":
+        delivery.refresh_from_db()
+        Delivery.objects.filter(pk=delivery.pk).update(content=delivery.content | {"traps": [trap.pk]})
+    else:
+        TestProfile.objects.filter(pk=trap.pk).update(**changes[afterwards])
+    progress.start(delivery.pk)
+    for batch in delivery.batches.all():
+        sending.send(batch.pk)
+    mails = [message_from_bytes(body, policy=policy.default) for _, _, body in server.messages]
+    assert [mail["Subject"] for mail in mails if mail["To"].addresses[0].addr_spec == trap.email] == ["Hello Tara"]
+    compiled = landing.compile_frozen(Delivery.objects.get(pk=delivery.pk).content)
+    assert landing.fields_for(compiled, delivery.sending_logs.get(test_profile=True))["first_name"] == "Tara"
+
+
 def test_who_is_of_the_target_gets_it_once_and_a_quarantined_trap_nothing(delivery, message, starter):
     message.traps.create(label="Also a customer", email="p1@example.com", trap=True)
     message.traps.create(label="Bounced", email="bounced@example.org", trap=True)

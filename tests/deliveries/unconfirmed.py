@@ -96,7 +96,7 @@ class World:
 
     def forget(self, *, letters: bool = True) -> None:
         """What processes remember by keys that a roll-back lets come again."""
-        envelopes._compiled.clear()
+        envelopes.forget()
         qualifying.renew()
         if letters:
             self.letters()
@@ -117,6 +117,7 @@ class Letter:
 
 
 _OWN = re.compile(r"(?<=/)[A-Za-z0-9_-]{20,}(?=[/.\"\s)>]|$)|(?<=b-)[a-z0-9]{20,}(?=@)")
+SEEDLING = "Seedling"  # what the traps are called
 _WAY = ("host", "port", "security", "verify_certificate", "username")
 
 
@@ -130,7 +131,7 @@ def read(port: int, sender: str, recipient: str, body: bytes) -> Letter | None:
 
     def neutral(text: str) -> str:
         text = _OWN.sub("(own)", text)
-        return text.replace(name, "(name)").strip()
+        return text.replace(name, "(name)").replace(SEEDLING, "(name)").strip()  # a trap's name is frozen
 
     parts = {part.get_content_type(): neutral(part.get_content()) for part in mail.walk() if not part.is_multipart()}
     used = Routing.objects.filter(delivery__batches__relayed__gt=0, delivery__proof=None).order_by("pk").distinct()

@@ -28,7 +28,7 @@ from deliveries import wires
 from deliveries.models import Routing
 from tests.journeys.test_permission_matrix import world as around  # noqa: F401 - a fixture
 
-from .unconfirmed import World
+from .unconfirmed import SEEDLING, World
 from .unconfirmed_roads import Actor
 
 # Bob is in the audience with Ann; Erik is not; Dora is, and a rule of the typology leaves her out.
@@ -44,11 +44,13 @@ def world(around, message, routing, starter, serve, settings, tmp_path) -> Itera
     Routing.objects.update(port=servers[0].port)
     for name, fields in PEOPLE_BESIDE_ANN.items():
         Profile.objects.create(email=f"{name.lower()}@example.com", first_name=name, unit_id=things["unit"], **fields)
-    TestProfile.objects.update(trap=True, first_name="Seedling")
+    TestProfile.objects.update(trap=True, first_name=SEEDLING)
     TypologyRule.objects.update(kind="addresses", entries="dora@example.com")
     Audience.objects.filter(pk=message.audience_id).update(kind="filter", conditions=NO_MOBILE)
     Brand.objects.create(label="Other", sender_name="O", sender_address="o@example.com", sender_domains="*")
-    Message.objects.filter(pk=message.pk).update(typology=things["typology"])
+    named = '{{ first_name | default: "reader" }}'  # some roads bring people without a name
+    written = {name: getattr(message, name).replace("{{ first_name }}", named) for name in ("subject", "text")}
+    Message.objects.filter(pk=message.pk).update(typology=things["typology"], **written)
     message = Message.objects.get(pk=message.pk)
     message.typology.rules.set(TypologyRule.objects.all())
     message.traps.set(TestProfile.objects.all())

@@ -41,12 +41,11 @@ def sent(message: Any, routing: Any) -> Callable[..., Delivery]:
 @pytest.fixture
 def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """The endpoints write to a buffer of this test's own; calling it folds what they wrote."""
-    from reporting import folding, landing, tracking
+    from reporting import folding, tracking
     from reporting.buffer import Buffer
 
     buffer = Buffer(tmp_path / "tracking", "here")
     monkeypatch.setattr(tracking, "buffer", buffer)
-    landing.forget()
     yield lambda: folding.fold(buffer.folder)
     buffer.close()
 
