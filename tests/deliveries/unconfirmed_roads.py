@@ -115,6 +115,11 @@ class Road:
         """What it changes, one word for all inputs of one field: "form campaigns/message schedule-0-contact_date"."""
         return re.sub(r"(_[01]|-[12]-\w+|-0-(field|op|value))$", "", re.sub(r"levels-.*", "levels", self.name))
 
+    @property
+    def page(self) -> bool:
+        """A field of a form in the admin."""
+        return self.name.startswith("form ")
+
     def walk(self, before: Rows) -> frozenset[str]:
         """Go it. Out: the fields of FORMED that changed."""
         for answer in self.act():
