@@ -182,8 +182,8 @@ FILLED = ("asked for, to start by itself", "ready", "scheduled", "recurring, nev
 def test_by_every_road_at_every_stage(world, somebody, stage, caplog):
     """Of the form, and whatever is done to a delivery; at two stages all other roads, too.
 
-    A page's fields are those of the API, and cost four times as much: they are filled in where a form is new, looked at,
-    confirmed, or prepared by a series."""
+    A page's fields are those of the API, and cost four times as much: they are filled in where a form is new, looked
+    at, confirmed, or prepared by a series."""
     caplog.set_level("CRITICAL")
     walk = Walk(world, STAGES[stage], somebody(ALL_BUT_START), PUSH)
     whole, filled = stage in ("running", "recurring, never asks"), stage in FILLED
