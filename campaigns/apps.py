@@ -11,8 +11,10 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         # languages and log_outs hear of log-ins and accounts
-        from . import account_names, audit_signals, languages, log_outs, unit_models  # noqa: F401
+        from campaigns.accounts import audit_signals
+        from campaigns.core import account_names
+        from campaigns.models import units
 
-        post_migrate.connect(unit_models.plant, sender=self, dispatch_uid="plant-units")
+        post_migrate.connect(units.plant, sender=self, dispatch_uid="plant-units")
         audit_signals.listen()
         account_names.listen()

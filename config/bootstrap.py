@@ -39,7 +39,7 @@ def enter(argv: list[str]) -> None:
         return
     try:
         if command == "up":
-            from config import up
+            from config.dev import up
 
             options = up.parse(arguments)  # a wrong option is said before anything is built
         ensure(LOCKS[command])

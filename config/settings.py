@@ -18,7 +18,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from config import database, environment_file
+from . import database, environment_file
 
 try:
     environment_file.load()
@@ -72,11 +72,12 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
-# Without a key nothing that signs may run: checks.py refuses every command but those that need neither key nor
-# database (qualify_bounce, simulator), and wsgi.py refuses to serve. They get one that dies with the process.
+# Without a key nothing that signs may run: deliveries/workers/checks.py refuses every command but those that need
+# neither key nor database (qualify_bounce, simulator), and wsgi.py refuses to serve. They get one that dies with the
+# process.
 SECRET_KEY_IS_MISSING = not SECRET_KEY
 SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(64)
-# Keys that sign no more but still prove (campaigns/keys.py), so that SECRET_KEY can be changed.
+# Keys that sign no more but still prove (campaigns/core/secret_keys.py), so that SECRET_KEY can be changed.
 SECRET_KEY_FALLBACKS = [key.strip() for key in env.list("SECRET_KEY_FALLBACKS", default=[])]
 if any(len(key) < 20 for key in SECRET_KEY_FALLBACKS):
     raise ImproperlyConfigured("SECRET_KEY_FALLBACKS must list older keys of 20 or more characters, the newest first.")
@@ -85,6 +86,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "config",
     "reporting",
     "deliveries",
     "campaigns",
@@ -109,18 +111,18 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "campaigns.response_headers.Headers",
+    "campaigns.core.web.response_headers.Headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "campaigns.zones.LocalTime",
+    "campaigns.core.time_zones.LocalTime",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "campaigns.throttling.KnownBrowser",
-    "campaigns.audit.Origin",  # after whoever asks is known
-    "campaigns.nul.NoNul",
+    "campaigns.accounts.login_throttle.KnownBrowser",
+    "campaigns.audit.trail.Origin",  # after whoever asks is known
+    "campaigns.core.web.reject_nul.NoNul",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -167,8 +169,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- People ---------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
-    "campaigns.throttling.Throttled",  # first: it decides whether a password is looked at
-    "campaigns.units.UnitBackend",
+    "campaigns.accounts.login_throttle.Throttled",  # first: it decides whether a password is looked at
+    "campaigns.accounts.units.UnitBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None
@@ -204,7 +206,11 @@ Q_CLUSTER = {
     **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
 }
 
-TASK_ROOMS = ("campaigns.tasks", "deliveries.tasks", "reporting.tasks")  # whose functions the cluster runs
+TASK_ROOMS = (
+    "campaigns.targeting.tasks",
+    "deliveries.workers.tasks",
+    "reporting.jobs.tasks",
+)  # whose functions the cluster runs
 
 # --- Sending --------------------------------------------------------------------------------------
 BATCH_SIZE = _number("BATCH_SIZE", 5000, 1, 100_000)  # recipients in a batch, the unit that a worker leases
@@ -321,18 +327,18 @@ API_PER_MINUTE = _number("API_PER_MINUTE", 1200, 1, 1_000_000)  # requests of on
 API_ANONYMOUS_PER_MINUTE = _number("API_ANONYMOUS_PER_MINUTE", 60, 1, 1_000_000)  # … of one address without either
 KNOX_TOKEN_MODEL = "campaigns.ApiToken"  # noqa: S105 - a model
 MIGRATION_MODULES = {"knox": None}  # else its own table of tokens would be made, though a model of ours takes its place
-DRF_STANDARDIZED_ERRORS = {"EXCEPTION_FORMATTER_CLASS": "campaigns.api_problems.Formatter"}
+DRF_STANDARDIZED_ERRORS = {"EXCEPTION_FORMATTER_CLASS": "campaigns.api.problem_details.Formatter"}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "campaigns.api_tokens.TokenAuthentication",
+        "campaigns.accounts.api_tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["campaigns.api_limits.Limits"],
-    "DEFAULT_SCHEMA_CLASS": "campaigns.api_schema.Schema",
-    "EXCEPTION_HANDLER": "campaigns.api_problems.handle",
+    "DEFAULT_THROTTLE_CLASSES": ["campaigns.api.rate_limits.Limits"],
+    "DEFAULT_SCHEMA_CLASS": "campaigns.api.openapi.Schema",
+    "EXCEPTION_HANDLER": "campaigns.api.problem_details.handle",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PARSER_CLASSES": ["campaigns.api_common.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["campaigns.api.base.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -344,11 +350,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,  # what is read and what is written differ
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "campaigns.api_schema.loosen"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "campaigns.api.openapi.loosen"],
     "ENUM_NAME_OVERRIDES": {
-        "ReasonEnum": "deliveries.states.Reason",
+        "ReasonEnum": "deliveries.models.states.Reason",
         "CampaignStatusEnum": "campaigns.models.Campaign.Status",
-        "SendingLogStatusEnum": "deliveries.states.LogStatus",
+        "SendingLogStatusEnum": "deliveries.models.states.LogStatus",
     },
 }
 
@@ -368,10 +374,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {  # in neither does an address appear
-        "text": {"()": "config.logs.Line", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
-        "json": {"()": "config.logs.Json"},
+        "text": {"()": "config.log_format.Line", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "config.log_format.Json"},
     },
-    "filters": {"ids": {"()": "campaigns.log_context.Ids"}},
+    "filters": {"ids": {"()": "campaigns.core.web.log_context.Ids"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",

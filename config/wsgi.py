@@ -12,9 +12,9 @@ if settings.SECRET_KEY_IS_MISSING:  # gunicorn runs no system checks
     raise ImproperlyConfigured("SECRET_KEY is not set. Set it to 50 or more random characters.")
 _django = get_wsgi_application()
 
-from config.demo_door import DemoDoor  # noqa: E402 - these need the settings and the apps
-from deliveries.checks import demo_stays_here  # noqa: E402
-from reporting.door import TrackingDoor  # noqa: E402
+from config.dev.demo_door import DemoDoor  # noqa: E402 - these need the settings and the apps
+from deliveries.workers.checks import demo_stays_here  # noqa: E402
+from reporting.tracking.wsgi import TrackingDoor  # noqa: E402
 
 for problem in demo_stays_here(None):
     raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")

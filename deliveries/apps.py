@@ -10,14 +10,17 @@ class DeliveriesConfig(AppConfig):
     verbose_name = _("Deliveries")
 
     def ready(self) -> None:
-        from campaigns.recurrence import Recurrence, went_off
+        from campaigns.models.schedule import Recurrence, went_off
 
         # checks and task_list register themselves
-        from . import audited, checks, halting, partitions, storage, task_list, upkeep  # noqa: F401
+        from deliveries.ledger import audit
+        from deliveries.lifecycle.recurrence import halting
+        from deliveries.models.storage import fill_factor, partitions
+        from deliveries.workers import schedules
 
-        audited.watch_setup()
+        audit.watch_setup()
         went_off.connect(halting.on_change, dispatch_uid="series-went-off")
         pre_delete.connect(halting.on_delete, sender=Recurrence, dispatch_uid="series-deleted")
-        post_migrate.connect(upkeep.ensure_schedules, sender=self)
-        post_migrate.connect(storage.leave_room, sender=self)
+        post_migrate.connect(schedules.ensure_schedules, sender=self)
+        post_migrate.connect(fill_factor.leave_room, sender=self)
         post_save.connect(partitions.on_new_delivery, sender="deliveries.Delivery")

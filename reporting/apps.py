@@ -10,7 +10,8 @@ class ReportingConfig(AppConfig):
     verbose_name = _("Reporting")
 
     def ready(self) -> None:
-        from . import audited, schedules
+        from reporting.jobs import schedules
+        from reporting.models import audit_sides
 
-        audited.watch_alerts()
+        audit_sides.watch_alerts()
         post_migrate.connect(schedules.ensure, sender=self)

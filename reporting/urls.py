@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-from . import delivery_pages, export_progress, log_pages, pages, profile_pages, report_pages
+from reporting.admin import delivery_pages, log_pages, profile_pages, report_pages
+from reporting.figures import export_progress
+from reporting.tracking import pages
 
 _inside = admin.site.admin_view
 _DELIVERY = "admin/deliveries/delivery/<int:pk>/"

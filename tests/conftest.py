@@ -43,18 +43,18 @@ def service() -> Callable[[str], str]:
 @pytest.fixture(autouse=True)
 def _new_process() -> Iterator[None]:
     """What a process remembers by keys that a roll-back lets come again is forgotten after each test."""
-    from deliveries import envelopes
-    from reporting import landing
+    from deliveries.sending import compose
+    from reporting.tracking import destinations
 
     yield
-    envelopes.forget()
-    landing.forget()
+    compose.forget()
+    destinations.forget()
 
 
 @pytest.fixture
 def roles(db: None) -> None:
     """The built-in groups."""
-    from campaigns.access import sync_roles
+    from campaigns.accounts.permissions import sync_roles
 
     sync_roles()
 
@@ -64,7 +64,7 @@ def make_user(roles: None) -> Callable[..., object]:
     """make_user("anna", "Start deliveries") gives a staff user in those groups, or else with the unit All."""
     from django.contrib.auth.models import Group, User
 
-    from campaigns.unit_models import ROOT, PersonUnit
+    from campaigns.models.units import ROOT, PersonUnit
 
     def make(name: str, *groups: str) -> User:
         user = User.objects.create_user(name, f"{name}@example.com", "pass-word-9", is_staff=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from tests.postgres import free_port
+from .postgres import free_port
 
 SESSIONS = 3  # of the pooler with the server
 _SETTINGS = """

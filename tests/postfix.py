@@ -21,7 +21,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP
 
-from tests.postgres import free_port
+from .postgres import free_port
 
 DOMAINS = ("deliver.test", "refuse.test", "later.test", "expire.test")
 RETURN_DOMAIN = "bounces.test"

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-import campaigns.keys
+import campaigns.core.secret_keys
 
 
 class Migration(migrations.Migration):
@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="secondfactor",
             name="key",
-            field=models.CharField(blank=True, db_default="", default=campaigns.keys.present_name, max_length=12),
+            field=models.CharField(blank=True, db_default="", default=campaigns.core.secret_keys.present_name, max_length=12),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-import campaigns.keys
+import campaigns.core.secret_keys
 
 
 class Migration(migrations.Migration):
@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             model_name="delivery",
             name="token_key",
             field=models.CharField(
-                blank=True, db_default="", default=campaigns.keys.present_name, editable=False, max_length=12
+                blank=True, db_default="", default=campaigns.core.secret_keys.present_name, editable=False, max_length=12
             ),
         ),
     ]

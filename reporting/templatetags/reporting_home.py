@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from reporting.home import Home, home
+from reporting.admin.home import Home, home
 
 register = template.Library()
 

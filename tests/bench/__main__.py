@@ -27,9 +27,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.bench import contenders
-from tests.bench.contenders import Contender, note
-from tests.bench.rig import Failed, Rig, rig
+from . import contenders
+from .contenders import Contender, note
+from .rig import Failed, Rig, rig
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ def measure(number: int) -> None:
     from django.core.management import call_command
 
     from campaigns.models import Audience, Brand, Campaign, Message
-    from deliveries import feedback
+    from deliveries.feedback import apply_events
     from deliveries.models import Batch, QuarantinedAddress, SendingLog
-    from deliveries.routing_models import Routing
+    from deliveries.models.routing import Routing
     from tests.deliveries.reported import event
-    from tests.deliveries.sending_rows import figures, sending_delivery
+    from tests.deliveries.sending.sending_rows import figures, sending_delivery
 
     call_command("migrate", verbosity=0)
     brand = Brand.objects.create(label="Acme", sender_name="Acme", sender_address="news@example.com")
@@ -55,7 +55,7 @@ def measure(number: int) -> None:
             events += events
             chance.shuffle(events)
         start, ours, theirs = perf_counter(), process_time(), _server_seconds()
-        applied = feedback.apply(events)
+        applied = apply_events.apply(events)
         seconds, ours, theirs = perf_counter() - start, process_time() - ours, _server_seconds() - theirs
         each = 1e6 / len(events)
         cost = f"{each * ours:.0f} + {each * theirs:.0f} µs of processor an event (ours + server's)"

@@ -39,11 +39,11 @@ def filler(links: int) -> tuple[Callable[[int], Any], int]:
     """What fills the message of recipient number n, as the sender does; and how long such a message is."""
     from django.conf import settings
 
-    from campaigns.content import compile_content
-    from campaigns.links import Tracking
-    from deliveries.envelopes import Addresses, RecipientUrls
-    from deliveries.mime import compile_mime
-    from deliveries.tokens import signer
+    from campaigns.content.compile import compile_content
+    from campaigns.content.links import Tracking
+    from deliveries.ledger.letter_tokens.tokens import signer
+    from deliveries.mail.mime import compile_mime
+    from deliveries.sending.compose import Addresses, RecipientUrls
 
     fields = {"first_name": "Ann"}
     compiled = compile_content("Hello {{ first_name }}", html(links), "Dear {{ first_name }} {{ unsubscribe_url }}",

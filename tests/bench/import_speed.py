@@ -18,7 +18,7 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from campaigns import importing
+    from campaigns.targeting import import_profiles
 
     call_command("migrate", verbosity=0)
     lines = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
@@ -26,9 +26,9 @@ def main() -> None:
     data = ("email,first_name,last_name,city,attributes.plan\n" + "".join(rows)).encode()
     figures: dict[str, float] = {"lines": lines}
     for name in ("new", "update"):
-        held = importing.start(data, "bench.csv", by=None)
+        held = import_profiles.start(data, "bench.csv", by=None)
         began = time.perf_counter()
-        importing.run(held.pk)
+        import_profiles.run(held.pk)
         figures[f"seconds_{name}"] = round(time.perf_counter() - began, 2)
         held.refresh_from_db()
         figures[f"{name}_created"], figures[f"{name}_updated"] = held.created, held.updated

@@ -87,7 +87,7 @@ def _delivery():  # type: ignore[no-untyped-def]
     from django.contrib.auth.models import User
 
     from campaigns.models import Audience, Brand, Campaign, Message
-    from deliveries import commands
+    from deliveries.lifecycle import commands
     from deliveries.models import Routing
 
     Routing.objects.create(label="Loopback", is_default=True, security="none")
@@ -104,22 +104,24 @@ def _delivery():  # type: ignore[no-untyped-def]
 
 
 def _prepare(delivery, user) -> None:  # type: ignore[no-untyped-def]
-    from deliveries import commands, preparing
-    from deliveries.states import State
+    from deliveries.lifecycle import commands
+    from deliveries.models.states import State
+    from deliveries.preparation import prepare
 
     commands.prepare(delivery, user)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     delivery.refresh_from_db()
     if delivery.state != State.READY:
         raise SystemExit("\n".join(map(str, delivery.events.all())))
 
 
 def _clear(delivery, user) -> None:  # type: ignore[no-untyped-def]
-    from deliveries import commands, preparing
+    from deliveries.lifecycle import commands
+    from deliveries.preparation import prepare
 
     commands.prepare(delivery, user)
     commands.stop_preparation(delivery, user)
-    preparing.clear(delivery.pk)
+    prepare.clear(delivery.pk)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def seed(number: int) -> None:
     """So many correct profiles."""
     from django.db import connection
 
-    from tests.bench.prepare_speed import _SERIES
+    from .prepare_speed import _SERIES
 
     with connection.cursor() as cursor:
         cursor.execute(
@@ -67,8 +67,9 @@ def written(port: int) -> tuple[Any, Any]:
 
 def prepared(message: Any, user: Any) -> tuple[Any, float]:
     """A delivery, prepared as in production. Out: with the seconds that it took."""
-    from deliveries import commands, preparing
-    from deliveries.states import State
+    from deliveries.lifecycle import commands
+    from deliveries.models.states import State
+    from deliveries.preparation import prepare as preparing
 
     delivery = commands.create_delivery(message, user)
     began = time.perf_counter()
@@ -86,16 +87,17 @@ def work(delivery_id: int, start: Any, answer: Any) -> None:
     from django.db import connection
 
     import tests.faults.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
-    from deliveries import batches, doorbells, sending
+    from campaigns.core import queue
     from deliveries.models import Delivery
+    from deliveries.sending import leases, work_on_batch
 
-    doorbells._ring = lambda task, *ids, **options: None  # nobody listens here
+    queue._ring = lambda task, *ids, **options: None  # nobody listens here
     connection.ensure_connection()
     start.wait(120)
     before = time.process_time()
     while not Delivery.objects.only("state").get(pk=delivery_id).has_ended:
-        for batch in batches.due(delivery_id):
-            sending.send(batch)
+        for batch in leases.due(delivery_id):
+            work_on_batch.send(batch)
             break
         else:
             time.sleep(0.02)  # others have the rest
@@ -107,7 +109,7 @@ def send(given: argparse.Namespace) -> dict[str, Any]:
     """Prepare, confirm, send with so many workers."""
     from django.db import connection
 
-    from deliveries import commands, progress
+    from deliveries.lifecycle import commands, progress
     from deliveries.models import Batch
 
     seed(given.number)
@@ -185,10 +187,10 @@ def feedback(given: argparse.Namespace) -> dict[str, Any]:
     """Reports about so many relayed messages, each once and in order."""
     import random
 
-    from deliveries import feedback as room
+    from deliveries.feedback import apply_events as room
     from deliveries.models import Batch, Routing, SendingLog
     from tests.deliveries.reported import event
-    from tests.deliveries.sending_rows import sending_delivery
+    from tests.deliveries.sending.sending_rows import sending_delivery
 
     message, _user = written(1)
     Routing.objects.update(breaker_hard=0, breaker_complaints=0)
@@ -214,7 +216,7 @@ def figures(delivery: Any, user: Any, rows: int) -> dict[str, Any]:
     from django.test import Client
     from django.urls import reverse
 
-    from deliveries.counters import counters
+    from deliveries.ledger.counters import counters
 
     multiply(delivery, rows)
     delivery.refresh_from_db()

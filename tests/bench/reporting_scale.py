@@ -85,7 +85,7 @@ ADDRESS = "'user' || n || '@d' || n % 500 || '.example.net'"
 def sending_logs(delivery: Any, logs: int, people: int) -> None:
     """In batches of the size that a preparation would choose; each fiftieth bounced."""
     from deliveries.models import Batch, SendingLog
-    from deliveries.waves import batch_size
+    from deliveries.preparation.waves import batch_size
 
     now, size = delivery.confirmed_at, batch_size(delivery.message, logs)
     bad = size // 50
@@ -232,7 +232,7 @@ def measure(delivery: Any, user: Any) -> None:
     """Print what everything takes."""
     from django.db import connection
 
-    from deliveries.counters import counters
+    from deliveries.ledger.counters import counters
 
     print(f"{delivery.to_deliver:,} sending logs, {2 * delivery.to_deliver:,} tracking logs", flush=True)
     timed("KPI read", lambda: counters(delivery), 1, times=500)
@@ -275,7 +275,7 @@ def pages(delivery: Any, user: Any) -> None:
 def compute(delivery: Any, user: Any) -> None:
     """Compute stats with counters to correct, while a sender works; and how long that one waits anyhow."""
     from deliveries.models import Batch
-    from reporting import stats
+    from reporting.figures import kept_figures as stats
 
     with sending(delivery) as alone:
         time.sleep(5)

@@ -21,9 +21,9 @@ def furnish() -> None:
     from django.contrib.auth.models import Group, Permission, User
     from guardian.models import GroupObjectPermission
 
-    from campaigns import access
+    from campaigns.accounts import permissions
     from campaigns.models import Brand, Campaign, Message
-    from campaigns.unit_models import ROOT, GroupUnit, OrganizationalUnit
+    from campaigns.models.units import ROOT, GroupUnit, OrganizationalUnit
     from deliveries.models import Delivery
 
     units = [OrganizationalUnit.objects.get(pk=ROOT)]
@@ -47,7 +47,7 @@ def furnish() -> None:
     )  # fmt: skip
     user = User.objects.create_user("narrow", is_staff=True)
     user.groups.set(groups[:OWN_GROUPS])
-    groups[0].permissions.set(access.permissions_of(access.STARTERS))
+    groups[0].permissions.set(permissions.permissions_of(permissions.STARTERS))
 
 
 def measure() -> list[tuple[str, float, int]]:

@@ -107,7 +107,7 @@ def _measure(options: argparse.Namespace, port: int, sink: int) -> dict[str, obj
 def _delivery(options: argparse.Namespace, port: int):
     from campaigns.models import Brand, Campaign, Message
     from deliveries.models import Routing
-    from tests.deliveries.sending_rows import CONTENT, sending_delivery
+    from tests.deliveries.sending.sending_rows import CONTENT, sending_delivery
 
     brand = Brand.objects.create(
         label="Acme", sender_name="Acme", sender_address="news@example.com", sender_domains="*"
@@ -120,8 +120,8 @@ def _delivery(options: argparse.Namespace, port: int):
 
 
 def _send(delivery) -> list[int]:
-    from deliveries import sending
-    from deliveries.states import State
+    from deliveries.models.states import State
+    from deliveries.sending import work_on_batch
 
     seen = [_rss()]
     over = threading.Event()
@@ -129,7 +129,7 @@ def _send(delivery) -> list[int]:
     watch.start()
     try:
         for batch in delivery.batches.order_by("pk").values_list("pk", flat=True):
-            sending.send(batch)  # and what else is due, until the task's budget is used up
+            work_on_batch.send(batch)  # and what else is due, until the task's budget is used up
             delivery.refresh_from_db()
             if delivery.state == State.FINISHED:
                 return [seen[len(seen) * tenth // 10] for tenth in range(10)]
@@ -148,7 +148,7 @@ def _watch(seen: list[int], over: threading.Event) -> None:
 def _processor(sink: int) -> dict[str, float]:
     """Seconds of processor so far: of this process in its own code and in the kernel, of the database server, and of
     the sink."""
-    from tests.bench.product import server_seconds
+    from .product import server_seconds
 
     own = resource.getrusage(resource.RUSAGE_SELF)
     ticks = sum(map(int, Path(f"/proc/{sink}/stat").read_text().rpartition(")")[2].split()[11:13]))

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from tests.bench.rig import Rig, rig
+from .rig import Rig, rig
 
 
 def main() -> None:
@@ -43,8 +43,9 @@ def soak(made: Rig, given: argparse.Namespace) -> dict[str, Any]:
     django.setup()
     from django.db import connection
 
-    from deliveries import partitions
-    from tests.bench import product
+    from deliveries.models.storage import partitions
+
+    from . import product
 
     each = given.messages // given.deliveries
     product.seed(each)
@@ -64,8 +65,9 @@ def _send(message: Any, user: Any, number: int, each: int, hosts: int) -> dict[s
     """One delivery from its preparation to its last answer; then some open it."""
     from django.db import connection
 
-    from deliveries import commands, progress
-    from tests.bench.product import prepared, work
+    from deliveries.lifecycle import commands, progress
+
+    from .product import prepared, work
 
     delivery, prepare_seconds = prepared(message, user)
     commands.confirm(delivery, user)
@@ -110,7 +112,7 @@ def _compared(messages: int) -> dict[str, Any]:
     from django.db.models import Count, Q, Sum
 
     from deliveries.models import Batch, Delivery, SendingLog
-    from deliveries.states import LogStatus
+    from deliveries.models.states import LogStatus
 
     rows = SendingLog.objects.aggregate(all=Count("pk"), sent=Count("pk", filter=Q(status=LogStatus.SENT)))
     batches = Batch.objects.aggregate(all=Sum("total"), sent=Sum("sent"))
@@ -125,7 +127,7 @@ def _purged() -> dict[str, Any]:
     from django.db.models import Sum
 
     from deliveries.models import Batch, Delivery, SendingLog
-    from reporting import retention
+    from reporting.jobs import retention
 
     Delivery.objects.update(finished_at="2001-01-01T00:00:00Z")
     settings.KEEP_DELIVERIES_DAYS = 100_000

@@ -28,7 +28,7 @@ call_command("migrate", verbosity=0)
 from campaigns.models import Audience, Brand, Campaign, Message
 from deliveries import tokens
 from deliveries.models import Routing
-from tests.deliveries.sending_rows import CONTENT, sending_delivery
+from tests.deliveries.sending.sending_rows import CONTENT, sending_delivery
 brand = Brand.objects.create(label="A", sender_name="A", sender_address="a@example.com", sender_domains="example.com")
 message = Message.objects.create(label="S", campaign=Campaign.objects.create(label="C"), brand=brand)
 content = CONTENT | {"html": "<a href='https://example.com/%7Bx'>x</a>" * 10}

@@ -99,7 +99,7 @@ def _seed(delivery, profiles: int, logs: int) -> None:  # type: ignore[no-untype
     from django.utils import timezone
 
     from campaigns.models import Schedule
-    from campaigns.unit_models import ROOT
+    from campaigns.models.units import ROOT
 
     now = timezone.now()
     Schedule.objects.create(message=delivery.message, mode="at_date", contact_date=now + timedelta(days=1))
@@ -130,7 +130,7 @@ def _past(delivery, at):  # type: ignore[no-untyped-def]
     from datetime import timedelta
 
     from deliveries.models import Delivery
-    from deliveries.states import State
+    from deliveries.models.states import State
 
     return Delivery.objects.create(
         message=delivery.message, campaign=delivery.campaign, label="Past", state=State.FINISHED, confirmed_at=at,

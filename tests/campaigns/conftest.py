@@ -3,8 +3,8 @@
 import pytest
 from django.contrib.auth.models import Group
 
-from campaigns import access
-from campaigns.unit_models import ROOT, GroupUnit, OrganizationalUnit
+from campaigns.accounts import permissions
+from campaigns.models.units import ROOT, GroupUnit, OrganizationalUnit
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def at(make_user, tree):
 
     def make(unit, *roles, name=""):
         group = Group.objects.create(name=f"{unit} {roles} {name}")
-        group.permissions.set(pk for role in roles for pk in access.permissions_of(role))
+        group.permissions.set(pk for role in roles for pk in permissions.permissions_of(role))
         GroupUnit.objects.create(group=group, unit=tree[unit])
         return make_user(name or f"{unit}-{len(roles)}", group.name)
 

@@ -10,11 +10,13 @@ from django.conf import settings
 from django.test import RequestFactory
 from rest_framework.test import APIClient
 
-from campaigns import consent, versions
-from campaigns.consent import Letter, Origin, Way
+from campaigns.consent import changes
+from campaigns.consent.changes import Letter, Origin, Way
+from campaigns.core import versions
 from campaigns.models import Audience, Profile
-from deliveries import old_tokens, proof_pages, tokens
-from tests.campaigns.test_importing import imported
+from deliveries.ledger.letter_tokens import old_tokens, tokens
+from deliveries.lifecycle.proofs import pages
+from tests.campaigns.targeting.test_import_profiles import imported
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +38,7 @@ def out(one: Profile) -> bool:
 
 
 def test_empty_cells_that_clear_opt_nobody_in_again_even_with_a_source(ann: Profile) -> None:
-    consent.opt_out([ann.pk], ["opt_out", "opt_out_email"], BY_STAFF)
+    changes.opt_out([ann.pk], ["opt_out", "opt_out_email"], BY_STAFF)
     held = imported(f"email;opt_out;opt_out_email\n{A};;\n", empty_clears=True, consent_source="paper form")
     assert (held.opted_in, out(ann)) == (0, True)
 
@@ -45,7 +47,7 @@ def test_empty_cells_that_clear_opt_nobody_in_again_even_with_a_source(ann: Prof
 def test_a_bulk_calls_null_opts_nobody_in_again_even_with_a_source(
     ann: Profile, admin_user: Any, value: str | None
 ) -> None:
-    consent.opt_out([ann.pk], ["opt_out_email"], BY_STAFF)
+    changes.opt_out([ann.pk], ["opt_out_email"], BY_STAFF)
     client = APIClient()
     client.force_authenticate(admin_user)
     asked = {"profiles": [{"email": A, "opt_out_email": value}], "empty_clears": True, "consent_source": "paper form"}
@@ -56,21 +58,21 @@ def test_a_bulk_calls_null_opts_nobody_in_again_even_with_a_source(
 def test_undo_restores_whom_staff_had_opted_in_since_an_earlier_letter(ann: Profile) -> None:
     other = Profile.objects.create(email=A)
     for number in (1, 2):  # twice: the second time the profile is opted in at the address already
-        consent.opt_out_mailbox(letter(number, ann), Way.LINK)
-        consent.opt_in(ann.pk, ["opt_out_email"], BY_STAFF)
-    consent.opt_out_mailbox(letter(3, ann), Way.LINK)
-    consent.undo(letter(3, ann))
+        changes.opt_out_mailbox(letter(number, ann), Way.LINK)
+        changes.opt_in(ann.pk, ["opt_out_email"], BY_STAFF)
+    changes.opt_out_mailbox(letter(3, ann), Way.LINK)
+    changes.undo(letter(3, ann))
     assert (out(ann), out(other)) == (False, True)
 
 
 def test_undo_leaves_what_an_earlier_letter_said_again_since(ann: Profile) -> None:
-    consent.opt_out_mailbox(letter(1, ann), Way.LINK)
-    consent.opt_in(ann.pk, ["opt_out_email"], BY_STAFF)
-    consent.opt_out_mailbox(letter(1, ann), Way.LINK)
-    consent.opt_out_mailbox(letter(2, ann), Way.LINK)
-    consent.undo(letter(2, ann))
+    changes.opt_out_mailbox(letter(1, ann), Way.LINK)
+    changes.opt_in(ann.pk, ["opt_out_email"], BY_STAFF)
+    changes.opt_out_mailbox(letter(1, ann), Way.LINK)
+    changes.opt_out_mailbox(letter(2, ann), Way.LINK)
+    changes.undo(letter(2, ann))
     assert out(ann)
-    consent.undo(letter(1, ann))
+    changes.undo(letter(1, ann))
     assert not out(ann)
 
 
@@ -91,7 +93,7 @@ def test_the_version_of_a_list_does_not_read_its_members(ann: Profile) -> None:
 
 def test_made_up_methods_share_the_rate_of_a_proof() -> None:
     methods = ("GET", "HEAD", "AAA", "AAB")
-    assert len({proof_pages._asked(RequestFactory().generic(name, "/"), "token") for name in methods}) == 1
+    assert len({pages._asked(RequestFactory().generic(name, "/"), "token") for name in methods}) == 1
 
 
 def test_no_fault_of_nginx_writes_down_the_secret_in_an_address() -> None:

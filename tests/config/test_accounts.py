@@ -7,7 +7,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import models
 
-from campaigns import account_names
+from campaigns.core import account_names
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ OWN = "CASCADE"  # the account's own things, which nobody else uses
 
 EXPECTED = {
     "deliveries.Delivery.created_by": NAMED,
-    "deliveries.Delivery.prepared_by": NAMED,  # four eyes: other_eyes.py
+    "deliveries.Delivery.prepared_by": NAMED,  # four eyes: four_eyes.py
     "deliveries.Delivery.confirmed_by": NAMED,
     "deliveries.Proof.sent_by": NAMED,
     "deliveries.Verdict.user": NAMED,  # a refusal stands: approvals.py
@@ -61,7 +61,7 @@ def test_the_table_knows_what_becomes_of_every_row_whose_account_is_deleted():
 
 
 def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
-    from campaigns import consent
+    from campaigns.consent import changes
     from campaigns.models import Profile
     from deliveries.models import Delivery, Proof, Verdict
 
@@ -72,7 +72,7 @@ def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
     carrier = Delivery.everything.create(message=message, campaign=message.campaign, proof=proof, created_by=ann)
     Verdict.objects.create(delivery=delivery, approved=False, user=ann)
     person = Profile.objects.create(email="ann@example.com")
-    consent.opt_out([person.pk], ["opt_out"], consent.Origin(consent.Way.FORM, by=ann))
+    changes.opt_out([person.pk], ["opt_out"], changes.Origin(changes.Way.FORM, by=ann))
     ann.delete()
     for key in account_names.kept_keys():
         rows = key.model._base_manager.exclude(pk=carrier.pk if key.model is Delivery else None)
@@ -83,15 +83,16 @@ def test_a_name_is_kept_wherever_the_table_says_so(message, make_user):
 def test_the_name_that_is_kept_is_that_of_the_last_who_confirmed(message, routing, make_user, settings):
     """Whoever confirmed first is deleted, the confirmation is undone, another confirms and is deleted, too."""
     from campaigns.models import Profile
-    from deliveries import commands, preparing
+    from deliveries.lifecycle import commands
     from deliveries.models import Delivery
+    from deliveries.preparation import prepare
 
     settings.UNDO_SECONDS = 600
     Profile.objects.create(email="a@example.com")
     first, second, third = (make_user(name, "Start deliveries") for name in ("first", "second", "third"))
     delivery = commands.create_delivery(message, third)
     commands.prepare(delivery, third)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     delivery = Delivery.objects.get(pk=delivery.pk)
     commands.confirm(delivery, first)
     first.delete()

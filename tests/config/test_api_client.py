@@ -36,9 +36,9 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_create_prepare_confirm_and_read_the_figures(
     office: Any, live_server: Any, message: Any, routing: Any, starter: Any
 ) -> None:
-    from campaigns.api_tokens import give
+    from campaigns.accounts.api_tokens import give
     from campaigns.models import Profile
-    from deliveries import preparing
+    from deliveries.preparation import prepare
 
     Profile.objects.create(email="ann@example.com", first_name="Ann")
     secret = give(starter, "A generated client", ["start"])[1]
@@ -62,7 +62,7 @@ def test_create_prepare_confirm_and_read_the_figures(
         return carry_out.sync_detailed(made.id, client=client, body=what, **also)
 
     assert command("prepare", idempotency_key="prepare-1").status_code == 200
-    preparing.run(made.id)  # what a worker does
+    prepare.run(made.id)  # what a worker does
     seen = api("deliveries.deliveries_retrieve").sync(made.id, client=client)
     assert (seen.state, seen.to_deliver) == ("ready", 1)
     assert command("confirm", if_match="another").status_code == 412

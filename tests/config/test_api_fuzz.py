@@ -28,7 +28,8 @@ CHECKS = [
 def foreign(message: Any, routing: Any, starter: Any) -> Any:
     """A prepared delivery whose every part bears the mark."""
     from campaigns.models import Profile
-    from deliveries import commands, preparing
+    from deliveries.lifecycle import commands
+    from deliveries.preparation import prepare
 
     Profile.objects.create(email=f"ann@{MARK}.example")
     for thing in (message, message.campaign, message.audience):
@@ -38,14 +39,14 @@ def foreign(message: Any, routing: Any, starter: Any) -> Any:
     message.save()
     delivery = commands.create_delivery(message, starter)
     commands.prepare(delivery, starter)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     return delivery
 
 
 @pytest.fixture
 def bearer(make_user: Any, foreign: Any, starter: Any, preparer: Any) -> Any:
     """bearer(kind) gives the header of a token of that kind of person; none for strangers."""
-    from campaigns.api_tokens import Right, give
+    from campaigns.accounts.api_tokens import Right, give
     from campaigns.models import Campaign, Message
 
     guest = make_user("guest")

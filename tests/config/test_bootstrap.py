@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config import bootstrap, up
+from config import bootstrap
+from config.dev import up
 
 CONFIG = Path(bootstrap.__file__).parent
 PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)

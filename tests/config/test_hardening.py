@@ -16,11 +16,13 @@ import pytest
 from django.test import Client
 from django.utils import translation
 
-from campaigns import audit_chain, second_factor, totp
-from campaigns.login_models import SecondFactor
+from campaigns.accounts import second_factor, totp
+from campaigns.audit import chain
+from campaigns.models.accounts import SecondFactor
 from config import api_document
 from config.api_document import DocumentView
-from deliveries import old_tokens, sns_signatures, tokens
+from deliveries.feedback import sns_signatures
+from deliveries.ledger.letter_tokens import old_tokens, tokens
 
 PRODUCTION = {
     "DEMO": "0", "HTTPS": "1", "ALLOWED_HOSTS": "office.example", "SECRET_KEY": secrets.token_urlsafe(50), "DEBUG": "0",
@@ -168,7 +170,7 @@ def test_a_form_larger_than_the_limit_is_refused_before_it_is_read(client: Clien
 def test_every_frame_with_a_messages_html_is_sandboxed_and_so_is_the_page_within(
     client: Client, message: Any, routing: Any, starter: Any
 ) -> None:
-    from deliveries import commands
+    from deliveries.lifecycle import commands
 
     client.force_login(starter)
     message.html = "<p>Dear <script>alert(1)</script> reader"
@@ -189,7 +191,7 @@ def test_every_frame_with_a_messages_html_is_sandboxed_and_so_is_the_page_within
     [
         lambda client: totp.step_of(b"secret", "000000", 0.0, -1),
         lambda client: second_factor._is_recovery(SecondFactor(recovery=["a"]), "b"),
-        lambda client: audit_chain.signed("text", "digest"),
+        lambda client: chain.signed("text", "digest"),
         lambda client: tokens.unsign(tokens.sign(1).link, "link"),
         lambda client: old_tokens.unsign(old_tokens.sign(1, "key").link),
         lambda client: sns_signatures.fits((1 << 2047 | 1, 3), bytes(256), b"digest"),

@@ -18,32 +18,39 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from deliveries import bounce_words, patterns
-from deliveries.patterns import Searcher, searcher
-from deliveries.qualification_rules import DEFAULT_RULES
+from deliveries.mail import text_patterns
+from deliveries.mail.qualification import safe_patterns as patterns
+from deliveries.mail.qualification.default_rules import DEFAULT_RULES
+from deliveries.mail.qualification.safe_patterns import Searcher, searcher
 from tests.hostile import spent
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split"}
-OURS = {"words": bounce_words.words, "signs": patterns.signs, "searcher": patterns.searcher}
+OURS = {"words": text_patterns.words, "signs": patterns.signs, "searcher": patterns.searcher}
 ANCHORED = {"match", "fullmatch"}
 SIZE = 40_000
 LIMIT = 0.35  # seconds of processor; tries by each place take 1 to 100
 # Calls whose pattern is a variable, by its expression: why that is no hole.
 VARIABLE = {
     (
-        "campaigns/audit_erasure.py",
+        "campaigns/audit/erasure.py",
         "f'(?<![{_WORD}]){re.escape(needle)}(?![\\\\w-]|\\\\.\\\\w)'",
     ): "one escaped text between two looks around",
-    ("campaigns/markup.py", "f'</{name}'"): "four constant words",
+    ("campaigns/content/html/markup.py", "f'</{name}'"): "four constant words",
     (
-        "campaigns/strip_tags.py",
+        "campaigns/content/liquid/strip_tags.py",
         "f'</\\\\s*{name}\\\\s*>'",
     ): "two constant words; blanks between two characters that are none",
-    ("deliveries/bounce_words.py", "any_of(*alternatives)"): "each call of words() is tried",
-    ("deliveries/patterns.py", "any_of(*alternatives)"): "each call of signs() is tried",
-    ("deliveries/qualification.py", "expression"): "built-in rules are tried, the ways of others counted (patterns.py)",
-    ("deliveries/qualification.py", "without_accents(expression)"): "conditions of rules see 12 characters (_holds)",
+    ("deliveries/mail/text_patterns.py", "any_of(*alternatives)"): "each call of words() is tried",
+    ("deliveries/mail/qualification/safe_patterns.py", "any_of(*alternatives)"): "each call of signs() is tried",
+    (
+        "deliveries/mail/qualification/engine.py",
+        "expression",
+    ): "built-in rules are tried, the ways of others counted (patterns.py)",
+    (
+        "deliveries/mail/qualification/engine.py",
+        "without_accents(expression)",
+    ): "conditions of rules see 12 characters (_holds)",
 }
 CATEGORIES = {
     c.CATEGORY_DIGIT: r"\d",

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import time_machine
 
+from tests.deliveries.unconfirmed.people import around, somebody, world  # noqa: F401 - fixtures
 from tests.fakes.smtp_server import Server
-
-from .unconfirmed_people import around, somebody, world  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def eve() -> Iterator[Any]:
     """It is eight in Paris, on the Friday of changing.NINE."""
-    from .changing import HOUR, NINE
+    from tests.deliveries.preparation.changing import HOUR, NINE
 
     with time_machine.travel(NINE - HOUR, tick=False) as clock:
         yield clock
@@ -41,7 +40,8 @@ def eve() -> Iterator[Any]:
 def make_series(message: Any, routing: Any, starter: Any) -> Callable[..., Any]:
     """make_series(frequency=…, …) gives a series of every day at nine in Paris, switched on by the starter."""
     from campaigns.models import Profile, Recurrence
-    from deliveries import commands, executions
+    from deliveries.lifecycle import commands
+    from deliveries.lifecycle.recurrence import executions
 
     Profile.objects.create(email="a@example.com")
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from deliveries import batches, feedback, ledger
-from deliveries.feedback import Event
-from deliveries.ledger import Change
+from deliveries.feedback import apply_events
+from deliveries.feedback.apply_events import Event
+from deliveries.ledger import statuses
+from deliveries.ledger.statuses import Change
 from deliveries.models import Delivery, FeedbackEvent, SendingLog
-from deliveries.states import FailureType, LogMove, Reason
+from deliveries.models.states import FailureType, LogMove, Reason
+from deliveries.sending import leases
 
 Kind, Source = FeedbackEvent.Kind, FeedbackEvent.Source
 _keys = count()
@@ -43,7 +45,7 @@ def event(log: SendingLog | int, what: str, minute: float = 0, **changed: Any) -
 def report(log: SendingLog, *whats: str) -> None:
     """Apply reports about a row one after the other, a minute apart."""
     for minute, what in enumerate(whats):
-        feedback.apply([event(log, what, minute)])
+        apply_events.apply([event(log, what, minute)])
     log.refresh_from_db()
 
 
@@ -52,12 +54,12 @@ def relay(delivery: Delivery, number: int | None = None) -> list[SendingLog]:
     accepted = LogMove.RELAY if delivery.feedback_service else LogMove.ACCEPT
     left = number
     for batch in delivery.batches.order_by("number"):
-        lease = batches.take(batch.pk)
-        rows = batches.claim(lease, 500) if lease else []
+        lease = leases.take(batch.pk)
+        rows = leases.claim(lease, 500) if lease else []
         taken = rows if left is None else rows[:left]
         if lease:
-            ledger.record(lease, [Change(row.log_id, accepted, row.attempts) for row in taken])
-            batches.release(lease)
+            statuses.record(lease, [Change(row.log_id, accepted, row.attempts) for row in taken])
+            leases.release(lease)
         left = None if left is None else left - len(taken)
     return list(SendingLog.objects.filter(delivery=delivery, relayed_at__isnull=False).order_by("pk"))
 

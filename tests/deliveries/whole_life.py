@@ -47,7 +47,8 @@ def live(message: Any, by: Any, folder: Path) -> tuple[Any, dict[str, int]]:
     """Prepare, confirm and send to a sink; reports, opens and clicks; stats. Out: the delivery and what it counted."""
     from django.conf import settings
 
-    from deliveries import commands, tasks
+    from deliveries.lifecycle import commands
+    from deliveries.workers import tasks
 
     settings.BATCH_SIZE, settings.UNDO_SECONDS, settings.JOURNAL_DIR = 10, 0, folder / "journals"
     delivery = commands.create_delivery(message, by)
@@ -62,8 +63,8 @@ def live(message: Any, by: Any, folder: Path) -> tuple[Any, dict[str, int]]:
 
 
 def _send(delivery: Any, folder: Path) -> int:
-    from deliveries import sending, wires
     from deliveries.models import Routing
+    from deliveries.sending import connections, work_on_batch
     from tests.sink import tally
     from tests.sink.server import Sink
 
@@ -73,9 +74,9 @@ def _send(delivery: Any, folder: Path) -> int:
     Routing.objects.update(port=sink.port)
     try:
         for batch in delivery.batches.order_by("pk"):
-            sending.send(batch.pk)
+            work_on_batch.send(batch.pk)
     finally:
-        wires.hang_up()
+        connections.hang_up()
         sink.stop()
         thread.join()
     return tally(folder).accepted
@@ -85,25 +86,26 @@ def _hear(delivery: Any) -> None:
     from django.db import transaction
     from django.utils import timezone
 
-    from deliveries import feedback
-    from reporting import folding
-    from reporting.buffer import Event
-    from tests.deliveries.reported import event
+    from deliveries.feedback import apply_events
+    from reporting.tracking import ingest
+    from reporting.tracking.buffer import Event
+
+    from .reported import event
 
     first, second, third, *_others = delivery.sending_logs.order_by("address")
-    feedback.apply([event(first, "hard"), event(second, "complaint")])
+    apply_events.apply([event(first, "hard"), event(second, "complaint")])
     now = int(timezone.now().timestamp() * 1000) + 60_000
     did = [(second, 2, -1), (third, 2, -1), (third, 1, 0)]
     with transaction.atomic():
-        folding.store([Event(now, log.pk, kind, link, False, "", "Firefox") for log, kind, link in did])
+        ingest.store([Event(now, log.pk, kind, link, False, "", "Firefox") for log, kind, link in did])
 
 
 def count(delivery: Any, by: Any) -> dict[str, int]:
     """Compute its stats, and all that it counts now."""
-    from reporting import stats
-    from tests.deliveries.sending_rows import figures, true_figures
+    from reporting.figures import kept_figures
+    from tests.deliveries.sending.sending_rows import figures, true_figures
 
-    drift = stats.compute_stats(delivery, by)
+    drift = kept_figures.compute_stats(delivery, by)
     counted = figures(delivery)
     assert counted == true_figures(delivery)
     own = {name: getattr(delivery, name) for name in ("targeted", "excluded", "to_deliver", "opens", "clicks")}

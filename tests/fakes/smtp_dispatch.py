@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from deliveries.smtp import Endpoint, Envelope, Reply, ServerUnavailable, Transport
+from deliveries.mail.smtp.transport import Endpoint, Envelope, Reply, ServerUnavailable, Transport
 
 BODY = b"Subject: Hello\r\n\r\nGood day.\r\n"
 

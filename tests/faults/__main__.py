@@ -21,14 +21,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.faults import FAULTS, Fault, chosen
+from .faults import FAULTS, Fault, chosen
 
 _OWN_MOUNTS = "TORTURE_OWN_MOUNTS"
 
 
 def try_all(faults: list[Fault], database: str, broker: str, *, brief: bool) -> list[dict[str, Any]]:
     """In this process's Django, in one House."""
-    from tests.faults.house import CannotBe, House
+    from .house import CannotBe, House
 
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
         try:
@@ -48,8 +48,8 @@ def _in_house(house: Any, faults: list[Fault]) -> list[dict[str, Any]]:
     django.setup()
     from django.core.management import call_command
 
-    from tests.faults.house import CannotBe
-    from tests.faults.trial import Trial, Verdict
+    from .house import CannotBe
+    from .trial import Trial, Verdict
 
     call_command("migrate", verbosity=0)
     house.host.start()

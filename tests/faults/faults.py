@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.conftest import find_program
-from tests.faults.house import CONNECTIONS, LEASE_SECONDS, NETWORK, WORKERS, CannotBe
+
+from .house import CONNECTIONS, LEASE_SECONDS, NETWORK, WORKERS, CannotBe
 
 if TYPE_CHECKING:
-    from tests.faults.trial import Trial
+    from .trial import Trial
 
 BOTH = ("sqlite", "postgres")
 ALL = CONNECTIONS * WORKERS
@@ -154,7 +155,7 @@ def _doorbells(trial: Trial) -> None:
     trial.start()
     batches = list(trial.delivery.batches.values_list("pk", flat=True))
     for number in range(100):
-        async_task("deliveries.tasks.send_batch", batches[number % 2], q_options={"group": "send_batch"})
+        async_task("deliveries.workers.tasks.send_batch", batches[number % 2], q_options={"group": "send_batch"})
 
 
 # The mail server

@@ -17,14 +17,16 @@ django.setup()
 from django.core.management import call_command
 
 from campaigns.models import Audience, Brand, Campaign, Message
-from deliveries import batches, feedback, ledger
-from deliveries.feedback_models import FeedbackEvent
-from deliveries.ledger import Change
+from deliveries.feedback import apply_events
+from deliveries.ledger import statuses
+from deliveries.ledger.statuses import Change
 from deliveries.models import Delivery, QuarantinedAddress
-from deliveries.routing_models import Routing
-from deliveries.states import LogMove
+from deliveries.models.feedback import FeedbackEvent
+from deliveries.models.routing import Routing
+from deliveries.models.states import LogMove
+from deliveries.sending import leases
 from tests.deliveries.reported import KINDS, event
-from tests.deliveries.sending_rows import figures, sending_delivery, true_figures
+from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
 
 def prepare(number: int) -> None:
@@ -51,17 +53,17 @@ def apply(seed: int) -> None:
     ]
     random.Random(seed).shuffle(events)
     for start in range(0, len(events), 170):
-        feedback.apply(events[start : start + 170])
+        apply_events.apply(events[start : start + 170])
 
 
 def send() -> None:
     """Record acceptances of whatever can still be claimed, as a worker does."""
     for batch in Delivery.objects.get().batches.order_by("pk"):
-        lease = batches.take(batch.pk)
-        while lease and (rows := batches.claim(lease, 20)):
-            ledger.record(lease, [Change(row.log_id, LogMove.RELAY, row.attempts) for row in rows])
+        lease = leases.take(batch.pk)
+        while lease and (rows := leases.claim(lease, 20)):
+            statuses.record(lease, [Change(row.log_id, LogMove.RELAY, row.attempts) for row in rows])
         if lease:
-            batches.release(lease)
+            leases.release(lease)
 
 
 def tell() -> None:

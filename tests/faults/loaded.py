@@ -6,7 +6,7 @@ django.setup()
 
 from django.urls import get_resolver  # noqa: E402
 
-import deliveries.sending  # noqa: E402
-import deliveries.sweeping  # noqa: E402, F401
+import deliveries.sending.work_on_batch  # noqa: E402
+import deliveries.workers.sweeper  # noqa: E402, F401
 
 get_resolver().url_patterns  # noqa: B018 - loads every room that has pages

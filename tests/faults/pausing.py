@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.torture import _delivery, place, unbalanced
-from tests.faults.worker import work
 from tests.sink import LOG, sink, tally
+
+from .torture import _delivery, place, unbalanced
+from .worker import work
 
 
 def wait(condition: Callable[[], object], seconds: float = 240) -> None:
@@ -63,7 +64,7 @@ class Hands:
 
     def pause_and_resume(self, delivery: Any, times: int, each: int) -> dict[str, int]:
         """Out: how often it could be paused, and what left while it was paused and nothing was in flight."""
-        from deliveries import commands
+        from deliveries.lifecycle import commands
 
         found = Counter(paused=0, while_paused=0)
         for _ in range(times):
@@ -87,7 +88,7 @@ class Hands:
 
     def stop(self, delivery: Any) -> int:
         """Stop it in the middle. Out: octets that the sink noted after the page had said so."""
-        from deliveries import commands
+        from deliveries.lifecycle import commands
 
         goal = self.taken() + 20_000
         wait(lambda: self.taken() >= goal)

@@ -13,7 +13,7 @@ POISON = "user7@example.net"
 
 
 def _swallow() -> None:
-    from deliveries.envelopes import Mailing
+    from deliveries.sending.compose import Mailing
 
     letter = Mailing.letter
 
@@ -33,7 +33,7 @@ def main() -> None:
         _swallow()
         call_command("qcluster")
         return
-    from deliveries.guard import guard_cluster
+    from deliveries.workers.watchdog import guard_cluster
 
     guard = guard_cluster([sys.executable, "-m", "tests.faults.poisoned", "qcluster"])
     signal.signal(signal.SIGTERM, guard.stop)

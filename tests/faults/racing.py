@@ -66,7 +66,7 @@ def people() -> list[Any]:
     """One user a door, with Start deliveries."""
     from django.contrib.auth.models import Group, User
 
-    from campaigns.access import STARTERS, sync_roles
+    from campaigns.accounts.permissions import STARTERS, sync_roles
 
     sync_roles()
     made = [User.objects.create_user(name, f"{name}@example.com", is_staff=True) for name in ("api", "admin")]
@@ -77,11 +77,12 @@ def people() -> list[Any]:
 
 def ready(message: Any, by: Any) -> Any:
     """A delivery that awaits its confirmation."""
-    from deliveries import commands, preparing
+    from deliveries.lifecycle import commands
+    from deliveries.preparation import prepare
 
     delivery = commands.create_delivery(message, by)
     commands.prepare(delivery, by)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     delivery.refresh_from_db()
     return delivery
 
@@ -139,7 +140,7 @@ def race_confirms(users: list[Any], cookies: Any, number: int, report: Report) -
     """So many confirmations of one delivery."""
     from django_q.models import OrmQ
 
-    from campaigns.fingerprint import word
+    from campaigns.content.fingerprint import word
 
     delivery = ready(written("Hello"), users[0])
     OrmQ.objects.all().delete()
@@ -158,10 +159,10 @@ def race_confirms(users: list[Any], cookies: Any, number: int, report: Report) -
 
 def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> None:
     """One confirmation against two edits, again and again."""
-    from campaigns.fingerprint import word
-    from deliveries import commands
-    from deliveries.sealing import changed_since_prepared
-    from deliveries.states import State
+    from campaigns.content.fingerprint import word
+    from deliveries.lifecycle import commands
+    from deliveries.models.states import State
+    from deliveries.preparation.seal import changed_since_prepared
 
     for number in range(rounds):
         delivery = ready(written(f"Hello {number}"), users[0])

@@ -26,9 +26,10 @@ from typing import Any
 
 from tests.bench import peers
 from tests.conftest import find_program
-from tests.faults.house import with_parent
 from tests.postgres import running_postgres
 from tests.sink import LOG, set_behaviour, sink, tally
+
+from .house import with_parent
 
 PEER = Path(__file__).parents[1] / "bench" / "peer.py"
 FAULTS = {"kill": "SIGKILL of the whole group", "pause": "SIGSTOP past the lease and back, one host",

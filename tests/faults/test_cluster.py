@@ -52,9 +52,9 @@ class Product:
         return self.ask(f"""
 from campaigns.models import Brand, Campaign, Message
 from deliveries.models import Routing
-from deliveries.states import State
+from deliveries.models.states import State
 from django.db import transaction
-from tests.deliveries.sending_rows import sending_delivery
+from tests.deliveries.sending.sending_rows import sending_delivery
 brand, _ = Brand.objects.get_or_create(label="Acme", sender_name="Acme", sender_address="news@example.com")
 message = Message.objects.create(label="M", campaign=Campaign.objects.create(label="C"), brand=brand)
 routing, _ = Routing.objects.get_or_create(label="sink", port={self.port}, security="none")

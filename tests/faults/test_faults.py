@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import FAULTS
+from .faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
 PAIRS = {"sqlite": "orm", "postgres": "redis"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.worker import POINTS, TORN
+from .worker import POINTS, TORN
 
 ROOT = Path(__file__).parents[2]
 EVERY_POINT = len(POINTS) + 1

@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import find_program
-from tests.faults.worker import POINTS, TORN, work
 from tests.postgres import running_postgres
 from tests.sink import LOG, sink, tally
 from tests.sink.behaviour import Behaviour
+
+from .worker import POINTS, TORN, work
 
 CONNECTIONS = 8
 LEASE_SECONDS = 5
@@ -231,9 +232,10 @@ class Torture:
         """Every host comes back and collects its journals: what others had to doubt it may know."""
         from django.conf import settings
 
-        from deliveries import doorbells, recovery
+        from campaigns.core import queue
+        from deliveries.sending import recovery
 
-        doorbells._ring = lambda task, *ids, **options: None  # there is no cluster that would answer; workers sweep
+        queue._ring = lambda task, *ids, **options: None  # there is no cluster that would answer; workers sweep
         for _ in range(3):
             for host in self.hosts:
                 settings.HOST_ID = host
@@ -253,7 +255,7 @@ class Torture:
 
     def _judge(self) -> None:
         from deliveries.models import SendingLog
-        from deliveries.states import LogStatus, Reason
+        from deliveries.models.states import LogStatus, Reason
 
         report, found = self.report, tally(self.directory / "sink")
         rows = dict(SendingLog.objects.values_list("address", "status"))
@@ -306,7 +308,7 @@ def _delivery(recipients: int, batch: int, port: int):
 
     from campaigns.models import Brand, Campaign, Message
     from deliveries.models import Routing
-    from tests.deliveries.sending_rows import sending_delivery
+    from tests.deliveries.sending.sending_rows import sending_delivery
 
     call_command("migrate", verbosity=0)
     brand = Brand.objects.create(

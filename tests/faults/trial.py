@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.faults import Fault
-from tests.faults.house import Host, House, wait
 from tests.sink import LOG
+
+from .faults import Fault
+from .house import Host, House, wait
 
 AT_REST = 120.0  # seconds that it may take to come to rest
 RECOVERED = 60.0
@@ -92,13 +93,13 @@ class Trial:
 
     def start(self) -> None:
         """Let the delivery begin, if it has not: as if it were confirmed now."""
-        from deliveries import doorbells
-        from deliveries.states import State
+        from campaigns.core import queue
+        from deliveries.models.states import State
 
         if not self.started:
             self.started = True
             type(self.delivery).objects.filter(pk=self.delivery.pk).update(state=State.START_PENDING)
-            doorbells.ring_start(self.delivery.pk)
+            queue.ring_start(self.delivery.pk)
 
     def pass_time(self, seconds: float) -> None:
         """Look on."""
@@ -187,7 +188,7 @@ class Trial:
 
     def _judge(self) -> None:
         from deliveries.models import SendingLog
-        from deliveries.states import LogStatus, Reason
+        from deliveries.models.states import LogStatus, Reason
 
         verdict, lines = self.verdict, self._accepted_lines()
         accepted = Counter(line[1].lower() for line in lines)
@@ -218,7 +219,7 @@ class Trial:
         """Nothing of this trial may reach into the next."""
         from django.db import connection
 
-        from deliveries import commands
+        from deliveries.lifecycle import commands
         from deliveries.models import Delivery, Routing
 
         house = self.house
@@ -243,7 +244,7 @@ class Trial:
 
 def unbalanced(delivery_id: int) -> bool:
     """Whether a batch's counters differ from its rows, in one statement and so at one moment."""
-    from tests.faults.torture import unbalanced as everywhere
+    from .torture import unbalanced as everywhere
 
     return bool(everywhere(delivery_id))
 
@@ -263,8 +264,8 @@ def _delivery(house: House, recipients: int) -> Any:
 
     from campaigns.models import Brand, Campaign, Message
     from deliveries.models import Routing
-    from deliveries.states import State
-    from tests.deliveries.sending_rows import sending_delivery
+    from deliveries.models.states import State
+    from tests.deliveries.sending.sending_rows import sending_delivery
 
     brand, _ = Brand.objects.get_or_create(label="Acme", sender_name="Acme", sender_address="news@example.com")
     message = Message.objects.create(label="M", campaign=Campaign.objects.create(label="C"), brand=brand)

@@ -87,22 +87,24 @@ def work(host: str, point: str, count: int) -> None:
     from django.conf import settings
     from django.db import DatabaseError, connection
 
-    from deliveries import doorbells, sending, sweeping
+    from campaigns.core import queue
     from deliveries.models import Batch, Delivery
-    from deliveries.states import ENDED
+    from deliveries.models.states import ENDED
+    from deliveries.sending import work_on_batch
+    from deliveries.workers import sweeper
 
     settings.HOST_ID, settings.JOURNAL_DIR = host, Path(settings.JOURNAL_DIR) / host
     if point:
         arm(point, count)
     rung: list[int] = []
-    doorbells._ring = lambda task, *ids, **options: rung.extend(ids if task == "send_batch" else ())
+    queue._ring = lambda task, *ids, **options: rung.extend(ids if task == "send_batch" else ())
     while (
         Delivery.objects.exclude(state__in=ENDED).exists() or Batch.objects.filter(lease_until__isnull=False).exists()
     ):
         try:
-            sweeping.sweep()
+            sweeper.sweep()
             while rung:
-                sending.send(rung.pop(0))
+                work_on_batch.send(rung.pop(0))
         except DatabaseError:  # the task fails; the next one begins with a new connection
             connection.close()
         time.sleep(0.02)

@@ -20,13 +20,14 @@ django.setup()
 from django.core.management import call_command
 
 from campaigns.models import Audience, Brand, Campaign, Message, Profile
-from deliveries import sending, tokens
-from deliveries.counters import counters
-from deliveries.feedback_models import FeedbackEvent, RawReport
-from deliveries.kpis import kpis
+from deliveries.ledger.counters import counters
+from deliveries.ledger.kpis import kpis
+from deliveries.ledger.letter_tokens import tokens
 from deliveries.models import Delivery, SendingLog
-from deliveries.routing_models import Routing
-from tests.deliveries.sending_rows import figures, sending_delivery, true_figures
+from deliveries.models.feedback import FeedbackEvent, RawReport
+from deliveries.models.routing import Routing
+from deliveries.sending import work_on_batch
+from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 from tests.postfix import RETURN_DOMAIN
 
 
@@ -50,7 +51,7 @@ def send(port: int, number: int, domains: list[str]) -> None:
         SendingLog.objects.filter(pk=log.pk).update(address=address)
         Profile.objects.filter(pk=log.profile_id).update(email=address)
     for batch in delivery.batches.order_by("number"):
-        sending.send(batch.pk)
+        work_on_batch.send(batch.pk)
 
 
 def tell() -> None:

@@ -21,12 +21,12 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.utils import timezone
 
-from campaigns.access import sync_roles
+from campaigns.accounts.permissions import sync_roles
 from campaigns.models import Audience, Brand, Campaign, Message, Profile, Schedule
-from campaigns.unit_models import ROOT, PersonUnit
+from campaigns.models.units import ROOT, PersonUnit
 from deliveries.models import Batch, Delivery, ExclusionCause, ExclusionLog, Routing, SendingLog, log_event
-from deliveries.sealing import current_seal
-from deliveries.states import LogStatus, Reason, State
+from deliveries.models.states import LogStatus, Reason, State
+from deliveries.preparation.seal import current_seal
 
 PASSWORD = "pass-word-9"
 HTML = """<!DOCTYPE html><html><head><title>Spring</title><style>

@@ -17,8 +17,8 @@ def traces(delivery: Any, by: Any, person: Any, seed: Any) -> dict[str, int]:
         SendingLog,
         log_event,
     )
-    from deliveries.proof_models import Proof, ProofRecipient, Verdict
-    from deliveries.states import LogStatus, State
+    from deliveries.models.proofs import Proof, ProofRecipient, Verdict
+    from deliveries.models.states import LogStatus, State
     from reporting.models import Figures, TrackingLog
 
     now, logs = timezone.now(), {log.address: log for log in delivery.sending_logs.all()}

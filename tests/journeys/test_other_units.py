@@ -16,8 +16,8 @@ import pytest
 from django.test import Client
 from guardian.shortcuts import assign_perm
 
-from campaigns.unit_models import ROOT
-from deliveries.tokens import sign
+from campaigns.models.units import ROOT
+from deliveries.ledger.letter_tokens.tokens import sign
 
 from .test_permission_matrix import EXPECTED, Address, Rule, addresses, ask, filled, methods, placed, undone, values
 
@@ -41,10 +41,12 @@ ROLES = {
 def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     """A delivery above two units that went to both's people, and left traces of them wherever a delivery does."""
     from campaigns.models import Profile, ProfileImport, TestProfile
-    from campaigns.unit_models import OrganizationalUnit
-    from deliveries import commands, preparing
+    from campaigns.models.units import OrganizationalUnit
+    from deliveries.lifecycle import commands
     from deliveries.models import Delivery
-    from tests.journeys.stage_units import traces
+    from deliveries.preparation import prepare
+
+    from .stage_units import traces
 
     above = OrganizationalUnit.objects.create(label="Above", name="above", parent_id=ROOT)
     own, beside = (
@@ -67,7 +69,7 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     gone = Profile.objects.create(email="vanished@beside.example", unit=beside)
     delivery = commands.create_delivery(message, starter)
     commands.prepare(delivery, starter)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     gone.delete()
     things = traces(Delivery.objects.get(pk=delivery.pk), starter, theirs, seed)
     held = ProfileImport.objects.create(file_name="people.csv", data=b"", unit=above, errors=1)

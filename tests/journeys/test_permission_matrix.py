@@ -21,7 +21,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from campaigns.unit_models import ROOT
+from campaigns.models.units import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -261,11 +261,11 @@ def placed(name: str, unit: Any, *roles: str) -> Any:
     """Somebody with these roles by a group of his own, which stands in that unit."""
     from django.contrib.auth.models import Group, User
 
-    from campaigns import access
-    from campaigns.unit_models import GroupUnit
+    from campaigns.accounts import permissions
+    from campaigns.models.units import GroupUnit
 
     group = Group.objects.create(name=f"group of {name}")
-    group.permissions.set(pk for role in roles for pk in access.permissions_of(role))
+    group.permissions.set(pk for role in roles for pk in permissions.permissions_of(role))
     GroupUnit.objects.create(group=group, unit=unit)
     user = User.objects.create_user(name, f"{name}@example.com", "pass-word-9", is_staff=True)
     user.groups.add(group)
@@ -335,7 +335,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     """One of everything that an address can name, and one person of each kind."""
     from django.contrib.auth.models import Group, User
 
-    from campaigns import api_tokens
+    from campaigns.accounts import api_tokens
     from campaigns.models import (
         Audience,
         AuditEntry,
@@ -347,13 +347,15 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
         Typology,
         TypologyRule,
     )
-    from campaigns.tracking_models import NeverTracked
-    from campaigns.unit_models import OrganizationalUnit
-    from deliveries import commands, outbox, preparing
-    from deliveries.heartbeat_models import Heartbeat
+    from campaigns.models.tracking import NeverTracked
+    from campaigns.models.units import OrganizationalUnit
+    from deliveries.ledger import webhooks
+    from deliveries.ledger.letter_tokens.tokens import sign
+    from deliveries.lifecycle import commands
     from deliveries.models import ExclusionLog, FeedbackEvent, QualificationRule, QuarantinedAddress
-    from deliveries.outbox_models import WebhookEndpoint
-    from deliveries.tokens import sign
+    from deliveries.models.heartbeat import Heartbeat
+    from deliveries.models.webhooks import WebhookEndpoint
+    from deliveries.preparation import prepare
     from reporting.models import Alert, AlertDashboard, TrackedUrl, TrackingLog
 
     tree = {"above": OrganizationalUnit.objects.create(label="above", name="above", parent_id=ROOT)}
@@ -366,7 +368,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     profile = Profile.objects.create(email="ann@example.com", first_name="Ann", unit=own)
     delivery = commands.create_delivery(message, starter)
     commands.prepare(delivery, starter)
-    preparing.run(delivery.pk)
+    prepare.run(delivery.pk)
     row = delivery.sending_logs.get()
     guests = {kind: make_user(f"guest-{kind}") for kind in "EHV"}
     assign_perm("start_deliveries", guests["E"], Campaign.objects.create(label="Elsewhere"))
@@ -396,7 +398,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
         "testprofile": TestProfile.objects.create(label="Seed", email="seed@example.com", unit=own),
         "typology": Typology.objects.create(label="Some"), "typologyrule": TypologyRule.objects.create(label="Some"),
         "nevertracked": NeverTracked.objects.create(url="https://example.com/"),
-        "webhookendpoint": endpoint, "webhookcall": outbox.write_test(endpoint),
+        "webhookendpoint": endpoint, "webhookcall": webhooks.write_test(endpoint),
     }  # fmt: skip
     for kind in RELATED:
         role, relation = kind.split("-")

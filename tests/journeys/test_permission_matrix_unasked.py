@@ -17,9 +17,11 @@ from django.test import Client
 from django.utils import timezone
 
 from campaigns.models import Message, Recurrence, Schedule
-from deliveries import executions, preparing, starting
+from deliveries.lifecycle import auto_start
+from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
-from deliveries.states import PREPARING
+from deliveries.models.states import PREPARING
+from deliveries.preparation import prepare
 
 from .test_permission_matrix import RELATED, STARTERS, world  # noqa: F401 - a fixture
 
@@ -34,8 +36,8 @@ def rounds() -> None:
     coming = Recurrence.objects.filter(next_at__isnull=False).order_by("-next_at").values_list("next_at", flat=True)
     executions.tick(next(iter(coming), None))
     for pk in Delivery.objects.filter(state__in=PREPARING).values_list("pk", flat=True):
-        preparing.run(pk)
-    starting.start_unasked()
+        prepare.run(pk)
+    auto_start.start_unasked()
 
 
 def command(client: Client, delivery: Delivery, method: str) -> None:

@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from deliveries.simulator_mail import read
-from deliveries.simulator_store import Store
+from config.dev.simulator.store import Store
+from config.dev.simulator.stored_mail import read
 
 from .conftest import House, until
 from .test_main_journey import prepare, write_message

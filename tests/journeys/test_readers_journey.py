@@ -17,9 +17,9 @@ import pytest
 from openpyxl import load_workbook
 from playwright.sync_api import Page, expect
 
-from deliveries import simulator_people
-from deliveries.simulator_mail import read
-from deliveries.simulator_store import Store
+from config.dev.simulator import reader_behaviour
+from config.dev.simulator.store import Store
+from config.dev.simulator.stored_mail import read
 
 from .conftest import House, until
 from .test_main_journey import figure, prepare, write_message
@@ -61,8 +61,8 @@ class ReadHouse(House):
     def planned(self) -> int:
         with Store(self.data / "simulator", read_only=True) as store:
             kept = [(entry.recipient, store.message(entry)) for entry in store.entries() if entry.kept]
-        letters = [(address, simulator_people.letter(read(raw or b"").html or "")) for address, raw in kept]
-        return sum(len(simulator_people.acts(address, what, SEED, HASTE)) for address, what in letters if what.base)
+        letters = [(address, reader_behaviour.letter(read(raw or b"").html or "")) for address, raw in kept]
+        return sum(len(reader_behaviour.acts(address, what, SEED, HASTE)) for address, what in letters if what.base)
 
 
 @pytest.fixture(scope="module")

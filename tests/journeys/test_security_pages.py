@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from campaigns import totp
-from deliveries.evidence import CONTENT
+from campaigns.accounts import totp
+from deliveries.lifecycle.evidence import CONTENT
 
 from .conftest import House
 from .stage import PASSWORD

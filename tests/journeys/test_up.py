@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from config import bootstrap, supervisor
+from config import bootstrap
+from config.dev import supervisor
 
 pytestmark = [
     pytest.mark.slow,

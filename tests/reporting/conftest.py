@@ -11,8 +11,8 @@ import pytest
 from django.utils import timezone
 
 from deliveries.models import Batch, Delivery, SendingLog
-from deliveries.states import LogStatus, State
-from tests.deliveries.sending_rows import CONTENT, sending_delivery
+from deliveries.models.states import LogStatus, State
+from tests.deliveries.sending.sending_rows import CONTENT, sending_delivery
 
 HTML = (
     '<p>Dear {{ first_name }}, <a href="https://example.com/news" data-label="News">our news</a>, '
@@ -41,12 +41,12 @@ def sent(message: Any, routing: Any) -> Callable[..., Delivery]:
 @pytest.fixture
 def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """The endpoints write to a buffer of this test's own; calling it folds what they wrote."""
-    from reporting import folding, tracking
-    from reporting.buffer import Buffer
+    from reporting.tracking import collect, ingest
+    from reporting.tracking.buffer import Buffer
 
     buffer = Buffer(tmp_path / "tracking", "here")
-    monkeypatch.setattr(tracking, "buffer", buffer)
-    yield lambda: folding.fold(buffer.folder)
+    monkeypatch.setattr(collect, "buffer", buffer)
+    yield lambda: ingest.fold(buffer.folder)
     buffer.close()
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.sink.behaviour import Behaviour
+from .behaviour import Behaviour
 
 LOG = "accepted.log"
 WANTED = "behaviour"

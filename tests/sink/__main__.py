@@ -6,7 +6,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from tests.sink.server import Sink
+from .server import Sink
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.sink.server import Sink
+    from .server import Sink
 
 _LINE_LIMIT = 65_536
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.I | re.M)

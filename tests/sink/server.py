@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 
 from tests.sink import IN_FORCE, LOG, WANTED
-from tests.sink.behaviour import Behaviour
-from tests.sink.connection import Connection
+
+from .behaviour import Behaviour
+from .connection import Connection
 
 _LOOK_SECONDS = 0.1
 

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sink import set_behaviour, sink, tally
-from tests.sink.behaviour import Behaviour
-from tests.sink.connection import Connection
-from tests.sink.server import Sink
+
+from .behaviour import Behaviour
+from .connection import Connection
+from .server import Sink
 
 
 def message(number: int, to: str | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from campaigns import audit_chain, audit_erasure
+from campaigns.audit import chain, erasure
 
 
 class Command(BaseCommand):
@@ -26,10 +26,10 @@ class Command(BaseCommand):
         if (account is not None) == (profile is not None or bool(address.strip())):
             raise CommandError("Name a recipient (--profile, --address or both) or an account (--account).")
         if account is not None:
-            done = audit_erasure.erase_account(account)
+            done = erasure.erase_account(account)
         else:
-            done = audit_erasure.erase_person(profile=profile, address=address)
-        audit_chain.seal()
+            done = erasure.erase_person(profile=profile, address=address)
+        chain.seal()
         self.stdout.write(f"Erased {done.values} values beside {done.entries} entries. The chain is unchanged.")
         if done.old:
             named = ", ".join(map(str, done.old[:20])) + (" …" if len(done.old) > 20 else "")

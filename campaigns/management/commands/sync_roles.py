@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from campaigns import typologies
-from campaigns.access import sync_roles
+from campaigns.accounts.permissions import sync_roles
+from campaigns.targeting import typologies
 
 
 class Command(BaseCommand):

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from campaigns import audit_chain, audit_proof
+from campaigns.audit import chain as audit_chain
+from campaigns.audit import verify
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Seal what waits, then read all."""
         audit_chain.seal()
-        proof = audit_proof.verify([*audit_chain.anchors(), *_given(options)])
+        proof = verify.verify([*audit_chain.anchors(), *_given(options)])
         for finding in proof.findings:
             self.stderr.write(self.style.ERROR(f"{finding.words}."))
         position, chain = proof.head

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from deliveries import proof_verdicts
-from deliveries.command_line import ActCommand
+from deliveries.lifecycle.proofs import verdicts
+from deliveries.management.delivery_command import ActCommand
 
 
 class Command(ActCommand):
@@ -18,5 +18,5 @@ class Command(ActCommand):
         parser.add_argument("--comment", default="", help="what others are to know")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.act = partial(proof_verdicts.approve, comment=options["comment"])  # type: ignore[assignment]
+        self.act = partial(verdicts.approve, comment=options["comment"])  # type: ignore[assignment]
         super().handle(*args, **options)

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from deliveries.inbox import Handler, serve
+from deliveries.feedback.smtp_server import Handler, serve
 
 
 class Command(BaseCommand):

@@ -10,9 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
-from deliveries import mailroom
-from deliveries.bounces import LIMIT
-from deliveries.feedback_models import FeedbackEvent
+from deliveries.feedback import raw_mail
+from deliveries.mail.bounces.parser import LIMIT
+from deliveries.models.feedback import FeedbackEvent
 
 
 class Command(BaseCommand):
@@ -25,11 +25,11 @@ class Command(BaseCommand):
         """Keep the mail, then apply what waits. Once it is kept nothing can go wrong that Postfix should know of."""
         raw = sys.stdin.buffer.read(LIMIT)
         try:
-            mailroom.keep(raw, FeedbackEvent.Source.PIPE, options["recipient"])
+            raw_mail.keep(raw, FeedbackEvent.Source.PIPE, options["recipient"])
         except DatabaseError as error:
             self.stderr.write(f"4.3.0 the mail cannot be kept now: {error}")
             sys.exit(os.EX_TEMPFAIL)
         try:
-            mailroom.drain(mailroom.BATCH)
+            raw_mail.drain(raw_mail.BATCH)
         except DatabaseError as error:
             self.stderr.write(f"the mail is kept and will be applied later: {error}")

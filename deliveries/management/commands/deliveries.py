@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from deliveries.counters import counters_of
+from deliveries.ledger.counters import counters_of
 from deliveries.models import Delivery
-from deliveries.states import ENDED
+from deliveries.models.states import ENDED
 
 
 class Command(BaseCommand):

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandParser
 
-from deliveries import evidence
-from deliveries.command_line import ActCommand, Refused, find
+from deliveries.lifecycle import evidence
+from deliveries.management.delivery_command import ActCommand, Refused, find
 
 
 class Command(ActCommand):

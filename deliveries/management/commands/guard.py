@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from deliveries.guard import guard_cluster
+from deliveries.workers.watchdog import guard_cluster
 
 
 class Command(BaseCommand):

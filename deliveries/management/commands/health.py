@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from deliveries import health
+from deliveries.workers import health
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
-from deliveries import partitions
+from deliveries.models.storage import partitions
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from deliveries.imap import MailboxUnusable, poll
-from deliveries.upkeep import mailbox
+from deliveries.feedback.imap import MailboxUnusable, poll
+from deliveries.workers.schedules import mailbox
 
 
 class Command(BaseCommand):

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from deliveries import commands
-from deliveries.command_line import ActCommand, Refused, find
+from deliveries.lifecycle import commands
+from deliveries.management.delivery_command import ActCommand, Refused, find
+from deliveries.management.terminal import watch
 from deliveries.models import DeliveryEvent
-from deliveries.states import State
-from deliveries.terminal import watch
+from deliveries.models.states import State
 
 
 class Command(ActCommand):

@@ -6,8 +6,9 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandParser
 
-from deliveries import commands, proofs
-from deliveries.command_line import ActCommand, Refused, find
+from deliveries.lifecycle import commands
+from deliveries.lifecycle.proofs import proofs
+from deliveries.management.delivery_command import ActCommand, Refused, find
 from deliveries.models import Delivery
 
 

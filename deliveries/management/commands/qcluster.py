@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from deliveries import cluster
+from deliveries.workers import cluster
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from deliveries.bounces import Report, parse
+from deliveries.mail.bounces.parser import Report, parse
 
 
 class Command(BaseCommand):

@@ -1,7 +1,7 @@
 """`manage.py resume DM12 --as USER`."""
 
-from deliveries import commands
-from deliveries.command_line import ActCommand
+from deliveries.lifecycle import commands
+from deliveries.management.delivery_command import ActCommand
 
 
 class Command(ActCommand):

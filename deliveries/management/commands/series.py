@@ -5,11 +5,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from campaigns.fingerprint import word
-from deliveries import executions, sealing, series_seals
-from deliveries.command_line import ActCommand, Refused, find
+from campaigns.content.fingerprint import word
+from deliveries.admin.dashboard.series_block import form_facts
+from deliveries.lifecycle.recurrence import executions, series_seal
+from deliveries.management.delivery_command import ActCommand, Refused, find
 from deliveries.models import Delivery
-from deliveries.series import form_facts
+from deliveries.preparation import seal
 
 ACTS: dict[str, Any] = {"on": executions.start_series, "continue": executions.continue_series}
 
@@ -43,6 +44,6 @@ class Command(ActCommand):
         """What its executions are made of now, and what differs from the form in which it was switched on."""
         for label, value in form_facts(series):
             self.stdout.write(f"{label}: {value}")
-        if changed := series_seals.changed(series):
+        if changed := series_seal.changed(series):
             self.stdout.write(changed)
-        self.stdout.write(f"form: {word(sealing.form(series, series.message))}")
+        self.stdout.write(f"form: {word(seal.form(series, series.message))}")

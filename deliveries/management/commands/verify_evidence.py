@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from deliveries import evidence_proof
+from deliveries.lifecycle import evidence_check
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         """Say what it is, or what is wrong."""
         try:
             with options["file"].open("rb") as file:
-                manifest, wrong = evidence_proof.verify(file, here=not options["alone"])
+                manifest, wrong = evidence_check.verify(file, here=not options["alone"])
         except OSError as error:
             raise CommandError(f"{options['file']}: {error.strerror}.") from None
         for words in wrong:

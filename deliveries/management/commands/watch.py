@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from deliveries.command_line import code, find
-from deliveries.terminal import watch
+from deliveries.management.delivery_command import code, find
+from deliveries.management.terminal import watch
 
 
 class Command(BaseCommand):

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections
 
-from reporting import folding
+from reporting.tracking import ingest
 
-logger = logging.getLogger("reporting.folding")
+logger = logging.getLogger("reporting.tracking.ingest")
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Once, or for ever; SIGTERM ends it between two transactions."""
         if not options["loop"]:
-            self.stdout.write(f"{folding.fold(settings.TRACKING_DIR)} events moved.")
+            self.stdout.write(f"{ingest.fold(settings.TRACKING_DIR)} events moved.")
             return
         asked = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         while not asked.is_set():
             close_old_connections()
             try:
-                folding.fold(settings.TRACKING_DIR)
+                ingest.fold(settings.TRACKING_DIR)
             except (DatabaseError, OSError) as error:  # it is all still in the files: try again
                 logger.error("folding tracking events failed: %s", error)
             asked.wait(options["every"])

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from reporting import machines, rejudging
+from reporting.jobs import reclassify
+from reporting.tracking import bot_detection
 
 
 class Command(BaseCommand):
@@ -18,5 +19,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Say how many changed."""
-        changed = rejudging.judge_again(options["delivery"])
-        self.stdout.write(f"Rules version {machines.VERSION}: {changed} tracking logs judged anew.")
+        changed = reclassify.judge_again(options["delivery"])
+        self.stdout.write(f"Rules version {bot_detection.VERSION}: {changed} tracking logs judged anew.")

@@ -1,0 +1,261 @@
+"""Writes the statuses of sending logs that are being sent: rows and their batch's counters change in one transaction.
+
+What reports make of rows is written in reports.py, the only other place where a status changes.
+What a row may become is states.LOG_MOVES; a change that finds the row elsewhere changes nothing, counters included.
+Whoever changes both locks the batch first, then its rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
+
+from deliveries.feedback import apply_events
+from deliveries.models import Batch, SendingLog
+from deliveries.models.states import LOG_MOVES, FailureType, LogMove, LogStatus, Reason
+from deliveries.models.storage import partition_lookup
+from deliveries.models.storage import sql as dialect
+from deliveries.sending import leases
+
+from . import reports
+
+MAX_REPLY = 500
+
+
+class Change(NamedTuple):
+    """What happened to one row. `attempts`: how often the server had answered for it before."""
+
+    log_id: int
+    move: LogMove
+    attempts: int
+    failure_type: int = FailureType.NONE
+    reason: int = Reason.NOT_DEFINED
+    reply: str = ""
+    due_at: datetime | None = None
+
+
+ANSWERED = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.DEFER, LogMove.REFUSE})  # count as an attempt
+_TAKEN = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.SETTLE_SENT})  # handed to the mail server
+_COUNTER = {
+    LogStatus.PENDING: "pending", LogStatus.SENT: "sent", LogStatus.FAILED: "failed",
+    LogStatus.CANCELLED: "cancelled", LogStatus.IN_DOUBT: "in_doubt",
+}  # fmt: skip
+_HOW = {FailureType.SOFT: "soft", FailureType.HARD: "hard"}
+
+
+def record(lease: leases.Lease, changes: Sequence[Change], claimed_by: int | None = None) -> None:
+    """Write the outcome of rows that this lease claimed (or, in recovery, that an older fence `claimed_by` did).
+
+    One transaction: the fence is checked and the lease renewed, then rows and counters change together.
+    Raises LeaseLost, with nothing written.
+    """
+    fence = lease.fence if claimed_by is None else claimed_by
+    with transaction.atomic():
+        leases.renew(lease)
+        waiting = f"l.claim_fence = {fence:d} AND l.status = {LogStatus.PENDING:d}"
+        done = _apply(lease.batch_id, changes, waiting)
+        # Rows that reports had decided before, and that were tried again.
+        again = [c._replace(reply=one_line(c.reply)) for c in changes if c.log_id not in done]
+        if again:
+            reports.record_retries(lease.batch_id, fence, again)
+        apply_events.note_replies(changes)
+
+
+def settle(batch_id: int, changes: Sequence[Change]) -> int:
+    """Write what became of rows in doubt (moves SETTLE_SENT, SETTLE_RESEND), whoever holds the batch. Out: how many.
+
+    Rows to be sent again make the batch due.
+    """
+    with transaction.atomic():
+        Batch.objects.select_for_update().get(pk=batch_id)
+        done = len(_apply(batch_id, changes, f"l.status = {LogStatus.IN_DOUBT:d}"))
+        again = min((c.due_at for c in changes if c.due_at), default=None)
+        if again:
+            batch = Batch.objects.filter(pk=batch_id)
+            batch.filter(next_due_at=None).update(next_due_at=again)
+            batch.filter(next_due_at__gt=again).update(next_due_at=again)
+    return done
+
+
+_TAKEN_COLUMNS: dict[str, type] = {"log_id": int, "words": str}
+_COLUMNS: dict[str, type] = _TAKEN_COLUMNS | {
+    "new_status": int, "new_type": int, "new_reason": int, "due": datetime, "answered": int, "fence": int,
+}  # fmt: skip
+
+
+def _apply(batch_id: int, changes: Sequence[Change], where: str) -> set[int]:
+    """Change the rows that still stand where they should, and the counters by just these. Out: their ids.
+
+    Nearly all were taken by the server, each with words of its own and everything else the same: those get a statement
+    of their own, which is half the work for the database.
+    """
+    taken: dict[LogMove, list[tuple[Any, ...]]] = {}
+    others = []
+    for change in changes:
+        if change.move in _TAKEN:
+            taken.setdefault(change.move, []).append((change.log_id, one_line(change.reply)))
+        else:
+            others.append(_row(change))
+    done: set[int] = set()
+    now = str(dialect.stamp(timezone.now()))
+    for move, rows in taken.items():
+        done |= _write(batch_id, _TAKEN_COLUMNS, rows, _taken(move, now), where, now)
+    if others:
+        done |= _write(batch_id, _COLUMNS, others, _OTHERS, where, now)
+    _count(batch_id, [change for change in changes if change.log_id in done])
+    return done
+
+
+# What a move writes: the new status, and whether it counts as an answer and keeps its fence. A row in doubt does: the
+# journal of its host may still tell what became of it.
+_WRITES = {
+    move: (int(after), int(move in ANSWERED), int(move is LogMove.DOUBT)) for move, (_, after) in LOG_MOVES.items()
+}
+_OTHERS = (
+    "status = r.new_status, failure_type = r.new_type, reason = r.new_reason, due_at = r.due, "
+    "attempts = l.attempts + r.answered, claim_fence = CASE WHEN r.fence = 1 THEN l.claim_fence END"
+)
+
+
+def _taken(move: LogMove, now: str) -> str:
+    status, answered, _fence = _WRITES[move]
+    return (
+        f"status = {status}, failure_type = {FailureType.NONE:d}, reason = {Reason.NOT_DEFINED:d}, due_at = NULL, "
+        f"relayed_at = '{now}', attempts = l.attempts + {answered}, claim_fence = NULL"
+    )
+
+
+def _row(change: Change) -> tuple[Any, ...]:
+    log_id, move, _, how, reason, reply, due_at = change
+    status, answered, fence = _WRITES[move]
+    due = dialect.stamp(due_at) if due_at else None
+    return log_id, one_line(reply), status, int(how), int(reason), due, answered, fence
+
+
+def _write(
+    batch_id: int, columns: dict[str, type], rows: list[tuple[Any, ...]], values: str, where: str, now: str
+) -> set[int]:
+    """One statement over these rows. The + keeps SQLite from looking up each row through an index over the batch."""
+    sql = f"""
+        UPDATE {partition_lookup.of_batch(batch_id)} AS l SET {values}, reply = r.words, date = '{now}', claims = 0
+        FROM {dialect.rows(columns)} r
+        WHERE l.id = r.log_id AND +l.batch_id = {batch_id:d} AND {where} RETURNING id"""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [dialect.rows_parameter(rows)])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def one_line(text: str) -> str:
+    """What a server said, fit for the log: one line of at most 500 characters, nothing invisible."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return text[:MAX_REPLY]
+
+
+def _count(batch_id: int, changes: Iterable[Change]) -> None:
+    kinds = Counter((c.move, c.failure_type, c.attempts > 0) for c in changes)
+    deltas: Counter[str] = Counter()
+    for (move, how, tried), number in kinds.items():
+        for name, step in _steps(move, how, tried).items():
+            deltas[name] += step * number
+    changed = {name: F(name) + delta for name, delta in deltas.items() if delta}
+    if changed:
+        Batch.objects.filter(pk=batch_id).update(**changed)
+
+
+def _steps(move: LogMove, how: int, tried: bool) -> Counter[str]:
+    """{counter: change} of one row's move. A row is retrying when it is due and was answered before."""
+    before, after = LOG_MOVES[move]
+    steps: Counter[str] = Counter()
+    steps[_COUNTER[before]] -= 1
+    steps[_COUNTER[after]] += 1
+    steps["relayed"] += move in _TAKEN
+    was = tried and before is LogStatus.PENDING
+    waits = move is LogMove.DEFER or (tried and move is LogMove.SETTLE_RESEND)
+    steps["retrying"] += waits - was
+    if after is LogStatus.FAILED and how in _HOW:
+        steps[_HOW[FailureType(how)]] += 1
+    return steps
+
+
+def cancel_unsent(delivery_id: int) -> int:
+    """Turn the delivery's rows that nobody holds and nobody relayed into Delivery canceled. Out: how many.
+
+    Rows that a worker has claimed are settled by that worker: it reads the stop within a second.
+    """
+    return _end_unsent(delivery_id, LogMove.CANCEL)
+
+
+def expire_unsent(delivery_id: int) -> int:
+    """Turn the delivery's rows that nobody holds and nobody relayed into Failed: the validity is over. Out: how many.
+
+    Rows that had been answered before keep the server's words and count as soft.
+    """
+    return _end_unsent(delivery_id, LogMove.EXPIRE)
+
+
+def _end_unsent(delivery_id: int, move: LogMove) -> int:
+    unsent = Batch.objects.filter(delivery_id=delivery_id, pending__gt=0).order_by("pk").values_list("pk", flat=True)
+    return sum(_end_in_batch(pk, move) for pk in list(unsent))
+
+
+def _end_in_batch(batch_id: int, move: LogMove) -> int:
+    """One transaction a batch: a set-based statement over the few thousand rows of one batch stays short."""
+    before, after = LOG_MOVES[move]
+    with transaction.atomic():
+        Batch.objects.select_for_update().get(pk=batch_id)
+        # Unsent rows are due sooner or later; saying so lets the index of due rows find them.
+        rows = SendingLog.objects.filter(
+            batch_id=batch_id, due_at__isnull=False, status=before, claim_fence=None, relayed_at=None
+        )
+        ended: dict[str, Any] = {"status": after, "due_at": None, "date": timezone.now()}
+        if move is LogMove.EXPIRE:
+            ended["reason"] = Reason.VALIDITY_EXPIRED
+        retried = rows.filter(attempts__gt=0)
+        soft = retried.update(**ended, **({"failure_type": FailureType.SOFT} if move is LogMove.EXPIRE else {}))
+        changed = soft + rows.update(**ended)
+        counter = _COUNTER[after]
+        Batch.objects.filter(pk=batch_id).update(
+            pending=F("pending") - changed, retrying=F("retrying") - soft, next_due_at=None,
+            soft=F("soft") + (soft if move is LogMove.EXPIRE else 0), **{counter: F(counter) + changed},
+        )  # fmt: skip
+    return changed
+
+
+def missing(rows: QuerySet[SendingLog]) -> QuerySet[SendingLog]:
+    """Those of the rows that nobody sent, or whose failure was temporary; hard failures are not among them."""
+    passing = Q(failure_type__in=(FailureType.SOFT, FailureType.IGNORED)) | Q(reason=Reason.VALIDITY_EXPIRED)
+    return rows.filter(Q(status=LogStatus.CANCELLED) | Q(passing, status=LogStatus.FAILED), claim_fence=None)
+
+
+def send_missing(batch_id: int) -> int:
+    """Make a batch's missing rows due again, as if they had not been sent. Out: how many; the caller holds the
+    transaction."""
+    now = timezone.now()
+    Batch.objects.select_for_update().get(pk=batch_id)
+    rows = missing(SendingLog.objects.filter(batch_id=batch_id))
+    server = Q(retry_state=SendingLog.Retry.SERVER)
+    n = rows.aggregate(
+        all=Count("pk"), cancelled=Count("pk", filter=Q(status=LogStatus.CANCELLED)),
+        soft=Count("pk", filter=Q(status=LogStatus.FAILED, failure_type=FailureType.SOFT)),
+        relayed=Count("relayed_at"), tried=Count("pk", filter=Q(attempts__gt=0)),
+        retrying=Count("pk", filter=server | Q(due_at__isnull=False, attempts__gt=0)),
+    )  # fmt: skip
+    rows.update(
+        status=LogStatus.PENDING, failure_type=FailureType.NONE, reason=Reason.NOT_DEFINED, reply="", date=now,
+        due_at=now, relayed_at=None, claims=0, retry_state=SendingLog.Retry.NONE, last_event_at=None, last_event_rank=0,
+    )  # fmt: skip
+    if n["all"]:
+        Batch.objects.filter(pk=batch_id).update(
+            pending=F("pending") + n["all"], cancelled=F("cancelled") - n["cancelled"],
+            failed=F("failed") - (n["all"] - n["cancelled"]), soft=F("soft") - n["soft"],
+            relayed=F("relayed") - n["relayed"], retrying=F("retrying") + n["tried"] - n["retrying"], next_due_at=now,
+            gated=False,
+        )  # fmt: skip
+    return int(n["all"])

@@ -1,0 +1,69 @@
+"""The acts on a delivery from a terminal: `manage.py confirm DM12 --as anna` and the like ask the same commands.
+
+A refusal is one line on standard error and exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, ClassVar
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from deliveries.lifecycle import commands
+from deliveries.models import Delivery
+
+
+class Refused(CommandError):
+    """Printed as “Refused: …”."""
+
+
+def code(text: str) -> int:
+    """The id behind a code that people type: DM12, dm12 or 12."""
+    found = re.fullmatch(r"(?:DM)?([0-9]{1,18})", text.strip(), re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no delivery; write its code, like DM12")
+    return int(found[1])
+
+
+def find(delivery_id: int) -> Delivery:
+    """The delivery. Raises Refused."""
+    try:
+        return Delivery.objects.select_related("message", "campaign", "routing").get(pk=delivery_id)
+    except Delivery.DoesNotExist:
+        raise Refused(f"There is no delivery DM{delivery_id}. `manage.py deliveries` lists them.") from None
+
+
+class ActCommand(BaseCommand):
+    """Base of the commands that act: subclasses give the act and what to say when it is done."""
+
+    act: staticmethod[[Delivery, Any], None]
+    done: ClassVar[str]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The delivery, and who acts."""
+        parser.add_argument("delivery", type=code, help="the delivery's code, like DM12")
+        parser.add_argument("--as", dest="user", required=True, metavar="USER", help="who acts; needs the role")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Act. Raises Refused."""
+        self.perform(find(options["delivery"]), options["user"])
+
+    def perform(self, delivery: Delivery, name: str) -> None:
+        """Let the user called `name` act on `delivery`, and say so. Raises Refused."""
+        try:
+            self.act(delivery, self.user(name))
+        except (commands.Refused, PermissionDenied) as refusal:
+            raise Refused(str(refusal)) from None
+        self.stdout.write(self.done.format(delivery=delivery, user=name))
+
+    def user(self, name: str) -> Any:
+        """Whom `--as` names. Raises Refused."""
+        users = get_user_model()
+        try:
+            return users._default_manager.get_by_natural_key(name)
+        except users.DoesNotExist:
+            raise Refused(f"There is no user {name!r}.") from None

@@ -1,0 +1,91 @@
+"""What the sender writes for a proof: as any message, but what it quotes comes from the proof's own list of readers."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from campaigns.messages.profile_values import texts_of
+from campaigns.models import Message, Profile
+from deliveries.lifecycle.proofs import links
+from deliveries.models import Delivery
+from deliveries.models.proofs import ProofRecipient
+from deliveries.preparation.snapshot import snapshot
+
+from . import compose
+from .compose import Letter, Mailing
+from .leases import Claimed
+
+PREFIX, LINK = "proof_prefix", "proof_url"  # names that the content of a proof quotes, beside the profile's
+_BODY_END = re.compile(r"</body(\s*+>)?", re.IGNORECASE)
+
+
+def of_now(message: Message, attribute_names: Sequence[str]) -> dict[str, Any]:
+    """The message as it stands, as Delivery.content keeps it."""
+    return dict(snapshot(message, attribute_names))
+
+
+def marked(content: dict[str, Any]) -> dict[str, Any]:
+    """A message's content as a proof: the prefix before the subject, and the way to answer beneath the rest."""
+    words = _("Approve or refuse this proof")
+    line = f'<p><a href="{{{{ {LINK} }}}}" data-track="never">{words}</a></p>'
+    html, text = content["html"], content["text"]
+    if html:
+        at = _body_end(html)
+        html = f"{html[:at]}{line}{html[at:]}"
+    if text:
+        text = f"{text}\n\n{words}: {{{{ {LINK} }}}}\n"
+    subject = f"{{{{ {PREFIX} }}}}{content['subject']}"
+    return content | {"subject": subject, "html": html, "text": text, "fields": [*content["fields"], PREFIX, LINK]}
+
+
+def _body_end(html: str) -> int:
+    """Where the last `</body>` stands; the end of the text without one."""
+    last = next(iter(deque(_BODY_END.finditer(html), maxlen=1)), None)
+    return last.start() if last and last[1] else len(html)
+
+
+class ProofMailing(Mailing):
+    """A proof's content and readers, all in memory: they are a hundred at most."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        assert delivery.proof is not None
+        self.proof = f"{delivery.proof.number} of DM{delivery.proof.delivery_id}"
+        super().__init__(delivery)
+        self._quoted = [name for name in self.template.fields if name not in (PREFIX, LINK)]
+        self.columns, self.traps = (), {}
+        self.read = _given
+        found = ProofRecipient.objects.filter(proof=delivery.proof_id, sending_log__delivery=delivery)
+        self._readers = {reader.sending_log_id: reader for reader in found.select_related("test_profile", "profile")}
+
+    def letter(self, row: Claimed) -> Letter:
+        """The letter to one reader. Raises BadAddress."""
+        reader = self._readers.get(row.log_id)
+        person = _person(reader)
+        texts = texts_of(person, self._quoted) | {
+            PREFIX: reader.prefix if reader else "", LINK: links.url_of(reader) if reader else "",
+        }  # fmt: skip
+        fields = (person.first_name, person.last_name, person.email_format, texts)
+        return super().letter(row._replace(fields=fields))
+
+
+def _person(reader: ProofRecipient | None) -> Profile:
+    """For whom it is written; a profile that is gone since has empty fields."""
+    if reader and reader.test_profile:
+        return reader.test_profile.as_profile()
+    found = Profile.objects.filter(pk=reader.profile_id).first() if reader and reader.profile_id else None
+    return found or Profile()
+
+
+def _given(values: Sequence[Any]) -> dict[str, str]:
+    texts: dict[str, str] = values[0]
+    return texts
+
+
+def mailing(delivery: Delivery) -> Mailing:
+    """The compiled content of a delivery, a proof's or another's. Raises ContentError, BadAddress."""
+    return ProofMailing(delivery) if delivery.proof_id else compose.mailing(delivery)

@@ -1,0 +1,366 @@
+"""Sends the due rows of one leased batch: claim, build, send, note in the journal, record (house: sending, point 3).
+
+Claims and results go through the clerk, so that the next rows are fetched and the last results written while mail
+leaves. From the first envelope to the last answer nothing else here may ask the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from campaigns.content.problems import PutOff
+from deliveries.feedback import active_rules, apply_events, circuit_breaker
+from deliveries.ledger import reports, retry_policy, statuses
+from deliveries.ledger.statuses import Change
+from deliveries.lifecycle import progress
+from deliveries.mail.mime import BadAddress
+from deliveries.mail.qualification.engine import REASONS, qualify
+from deliveries.mail.smtp.protocol import NotNow
+from deliveries.mail.smtp.transport import Envelope, Outcome, Reply
+from deliveries.mail.throttle import HOLD
+from deliveries.models import QuarantinedAddress, pulse
+from deliveries.models.routing import Routing
+from deliveries.models.states import FailureType, LogMove, Reason
+
+from . import connections, leases
+from .compose import Letter, Mailing
+from .connections import Wire
+from .database_thread import Clerk
+from .journal import Journal, JournalFailed
+from .leases import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
+
+logger = logging.getLogger("deliveries.sending.work_on_batch")
+
+# Results are written when so many wait, or the oldest has waited so long; as many again may gather while that is done.
+RECORD_ROWS, RECORD_SECONDS = 500, 0.1
+LOOK_SECONDS = 0.5  # a pause or a stop is seen so soon
+RETURNS = 3  # times that a row is given back unbegun before it counts as put off by the server
+_AT_THE_BODY = ("body", "final")  # stages at which an intent has been noted
+
+
+class Sender:
+    """Sends the due rows of one leased batch over a wire."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        mailing: Mailing,
+        journal: Journal,
+        deadline: float,
+        routing: Routing | None,
+        *,
+        relays: bool,
+    ) -> None:
+        """`deadline` of the monotonic clock; `relays`: a feedback service will report what becomes of a message."""
+        self.lease, self.mailing, self.journal, self.deadline = lease, mailing, journal, deadline
+        self._accepted = LogMove.RELAY if relays else LogMove.ACCEPT
+        self._policy, self._pace = reports.policy(routing), connections.pace(routing)
+        self._slowed: list[tuple[int, float]] = []  # (row, seconds) whose domain must not get more now
+        self._freed: list[tuple[int, int]] = []  # accepted, of addresses that had errors before
+        self._rows: deque[Claimed] = deque()
+        self._open: dict[int, Letter] = {}  # begun and not answered
+        self._window = settings.CLAIM_WINDOW
+        self._returns: Counter[int] = Counter()
+        self._changes: list[Change] = []
+        self._ending = self._exhausted = self._alone = False
+        self._record_at = self._look_at = 0.0
+        self._clerk = Clerk()
+        self._collected: Callable[[Any], None] = _nothing  # takes what the clerk's work gives
+        self._claiming = False
+        self._error: DatabaseError | None = None
+        self.journal_error: JournalFailed | None = None
+        self.refused_us = ""  # in words, when the server refuses us and not a recipient
+
+    def run(self, wire: Wire) -> None:
+        """Until nothing is due, the deadline passes or the delivery stops. All outcomes are recorded at the end.
+
+        Raises ServerUnavailable; DatabaseError when results could not be recorded: the journal has them.
+        """
+        wire.body, wire.on_intent, wire.on_accept = self._body, self._intent, self._accept
+        wire.may_send = self._may_send
+        active_rules.rules()
+        with self._clerk:
+            try:
+                while not (self._ending or (self._exhausted and not self._rows)):
+                    wire.run(self._next, self._tick)
+            finally:
+                for letter in self._open.values():
+                    self._pace.answered(letter.row.address)
+                self._collect()
+                if (self._changes or self._slowed) and self._error is None:
+                    self._record()
+                    self._collect()
+        if self._error is not None:
+            raise self._error
+        if self._open:  # giving them back could send them twice: leave them to the journal
+            raise RuntimeError(f"batch {self.lease.batch_id}: {len(self._open)} messages ended without an answer")
+
+    # What the wire asks
+
+    def _next(self) -> Envelope | None:
+        """The next envelope; rows that may not be sent are settled on the way, at most a window of them."""
+        for _ in range(self._window):
+            if not self._rows and not self._claim():
+                return None
+            row = self._rows.popleft()
+            try:
+                change = self._unsendable(row)
+                if change is None and self._must_wait(row):
+                    continue
+                letter = self.mailing.letter(row) if change is None else None
+            except BadAddress as error:
+                self._pace.answered(row.address)
+                change = _failed(row, Reason.BAD_QUALITY, str(error), FailureType.HARD)
+            if change is not None:
+                self._note(change)
+            elif letter is not None:
+                self._open[row.log_id] = letter
+                return letter.envelope
+        return None
+
+    def _must_wait(self, row: Claimed) -> bool:
+        """Whether the row's domain must not get it now; then it comes later, and others go before it."""
+        seconds = self._pace.wait(row.address)
+        if seconds == HOLD:
+            self._rows.append(row)
+        elif seconds:
+            self._slowed.append((row.log_id, seconds))
+        return bool(seconds)
+
+    def _claim(self) -> bool:
+        """Wait for the next window, if there is one; a suspicious row comes only when nothing else is under way."""
+        if not self._claiming:
+            if self._ending or self._exhausted or (self._alone and self._open):
+                return False
+            self._begin_claim()
+        self._collect()
+        return bool(self._rows)
+
+    def _begin_claim(self) -> None:
+        self._claiming = True
+        self._give(lambda: leases.claim(self.lease, self._window, self.mailing.columns), self._claimed)
+
+    def _claimed(self, rows: list[Claimed]) -> None:
+        self._claiming = False
+        self._exhausted = not rows
+        self._alone = bool(rows) and rows[0].claims >= CLAIMS_SUSPECT
+        self._rows.extend(rows)
+
+    def _wants_rows(self) -> bool:
+        """The next window is fetched while the last one is being sent."""
+        few = len(self._rows) * 2 <= self._window
+        return few and not (self._ending or self._exhausted or self._alone)
+
+    def _unsendable(self, row: Claimed) -> Change | None:
+        """The end of a row that may not be sent: opted out or quarantined since the preparation (domain.md §4.6)."""
+        if row.claims >= CLAIMS_POISON:
+            words = f"The worker died {row.claims} times on this recipient."
+            return _failed(row, Reason.NOT_BUILT, words, FailureType.NONE)
+        opted_out = row.opt_out or row.opt_out_email or row.mailbox_out
+        if opted_out or row.quarantine == QuarantinedAddress.Status.DENYLIST:
+            return _failed(row, Reason.DENYLISTED, "", FailureType.HARD)
+        if row.quarantine == QuarantinedAddress.Status.QUARANTINE:
+            return _failed(row, Reason.QUARANTINED, "", FailureType.HARD)
+        return None
+
+    def _body(self, key: int) -> bytes:
+        try:
+            return self._open[key].write()
+        except PutOff as error:
+            raise NotNow(str(error)) from error
+
+    def _may_send(self) -> bool:
+        self._ending |= not self.lease.may_send or self.journal_error is not None
+        return not self._ending
+
+    def _intent(self, key: int) -> None:
+        try:
+            self.journal.intent(key)
+        except JournalFailed as error:
+            self.journal_error, self._ending = error, True
+            raise
+
+    def _accept(self, key: int) -> None:
+        """A journal that fails here stops the sending; this acceptance goes into the database at once all the same."""
+        try:
+            self.journal.accepted(key)
+        except JournalFailed as error:
+            self.journal_error, self._ending = error, True
+
+    # What the wire tells
+
+    def _tick(self, replies: list[Reply]) -> bool:
+        for reply in replies:
+            self._answered(reply)
+        if self._clerk.done:
+            self._collect()
+        now = monotonic()
+        self._ending |= now >= self.deadline
+        waiting = len(self._changes) + len(self._slowed)
+        if waiting >= 2 * RECORD_ROWS:
+            self._collect()
+        if self._clerk.idle and self._error is None:
+            if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or self._ending):
+                self._record()
+            elif self._wants_rows():
+                self._begin_claim()
+            elif now >= self._look_at:
+                self._look()
+        return not self._ending
+
+    def _answered(self, reply: Reply) -> None:
+        row = self._open.pop(reply.key).row
+        accepted = reply.outcome is Outcome.ACCEPTED
+        self._pace.answered(row.address, accepted=accepted)
+        if accepted:
+            self._note(Change(row.log_id, self._accepted, row.attempts, reply=_words(reply)))
+            if row.quarantine == QuarantinedAddress.Status.ERRONEOUS and self._accepted is LogMove.ACCEPT:
+                self._freed.append((row.log_id, row.attempts))
+            return
+        if reply.stage in _AT_THE_BODY and reply.outcome is not Outcome.IN_DOUBT:
+            self._void_intent(reply.key)
+        if reply.outcome is Outcome.RETURNED:
+            self._returned(row, reply)
+        elif reply.outcome is Outcome.IN_DOUBT:
+            self._doubtful(row, reply)
+        else:
+            self._refused(row, reply)
+
+    def _void_intent(self, key: int) -> None:
+        try:
+            self.journal.refused(key)
+        except JournalFailed as error:
+            self.journal_error, self._ending = error, True
+
+    def _returned(self, row: Claimed, reply: Reply) -> None:
+        """No byte left: it goes again over another connection, or is given back when the batch is released."""
+        self._returns[row.log_id] += 1
+        if self._returns[row.log_id] >= RETURNS:
+            self._note(self._deferred(row, reply))
+        elif not self._ending:
+            self._rows.append(row)
+
+    def _doubtful(self, row: Claimed, reply: Reply) -> None:
+        if settings.IN_DOUBT == "resend":
+            self._note(self._deferred(row, reply))
+        else:
+            words = f"The connection broke before the server answered: {reply.text}"
+            self._note(Change(row.log_id, LogMove.DOUBT, row.attempts, reply=words))
+
+    def _refused(self, row: Claimed, reply: Reply) -> None:
+        if reply.stage == "build" and reply.outcome is Outcome.TEMPORARY:  # our doing: the domain is not slowed down
+            due_at = timezone.now() + retry_policy.pause_before(row.attempts + 1, self._policy)
+            later = Change(row.log_id, LogMove.DEFER, row.attempts, FailureType.NONE, Reason.NOT_BUILT, reply.text)
+            self._note(later._replace(due_at=due_at))
+        elif reply.stage == "build":
+            self._note(_failed(row, Reason.NOT_BUILT, reply.text, FailureType.NONE))
+        elif reply.outcome is Outcome.TEMPORARY:
+            self._note(self._deferred(row, reply))
+        else:
+            how, reason, _detail = _verdict(reply)
+            if reply.stage == "mail" and how is FailureType.IGNORED:
+                self.refused_us, self._ending = f"The mail server refuses the sender: {_words(reply)}", True
+                return
+            move = LogMove.FAIL if reply.stage == "local" else LogMove.REFUSE
+            self._note(Change(row.log_id, move, row.attempts, how, reason, _words(reply)))
+
+    # What goes into the database
+
+    def _note(self, change: Change) -> None:
+        if not self._changes:
+            self._record_at = monotonic() + RECORD_SECONDS
+        self._changes.append(change)
+
+    def _record(self) -> None:
+        changes, self._changes = self._changes, []
+        slowed, self._slowed = self._slowed, []
+        freed, self._freed = self._freed, []
+
+        def write() -> None:
+            if slowed:
+                leases.put_off(self.lease, slowed)
+            statuses.record(self.lease, changes)
+            self._tell(changes, freed)
+            self._seen()
+
+        self._give(write, _nothing)
+
+    def _tell(self, changes: list[Change], freed: list[tuple[int, int]]) -> None:
+        """What the outcomes mean beyond their rows: an address is free of its errors, or too much is refused."""
+        if freed:
+            apply_events.note_success(freed)
+        if any(change.failure_type == FailureType.HARD for change in changes):
+            circuit_breaker.check(self.lease.delivery_id)
+        if self.lease.hindered and any(change.move in statuses.ANSWERED for change in changes):
+            progress.unhinder(self.lease.delivery_id)
+
+    def _deferred(self, row: Claimed, reply: Reply) -> Change:
+        how, reason, detail = _verdict(reply)
+        if detail != "greylisted":
+            self._pace.put_off(row.address, too_much=reply.code == 421 or detail == "rate_limited")
+        due_at = timezone.now() + retry_policy.pause_before(row.attempts + 1, self._policy)
+        return Change(row.log_id, LogMove.DEFER, row.attempts, how, reason, _words(reply), due_at)
+
+    def _look(self) -> None:
+        def look() -> None:
+            leases.renew(self.lease)
+            self._seen()
+
+        self._give(look, _nothing)
+
+    def _seen(self) -> None:
+        """The lease was looked at just now, by the clerk."""
+        active_rules.rules()
+        pulse.beat()
+
+    # What the clerk does
+
+    def _give(self, act: Callable[[], Any], collected: Callable[[Any], None]) -> None:
+        self._collect()
+        self._collected = collected
+        self._look_at = monotonic() + LOOK_SECONDS
+        self._clerk.give(act)
+
+    def _collect(self) -> None:
+        """Wait for what the clerk has under way, if anything."""
+        if self._clerk.idle:
+            return
+        try:
+            self._collected(self._clerk.collect())
+        except (LeaseLost, DatabaseError) as error:
+            self._claiming = False
+            self._lose(error)
+        self._ending |= not self.lease.may_send or pulse.stopping()
+
+    def _lose(self, error: Exception) -> None:
+        """No more may be begun; what is under way is answered and noted in the journal."""
+        if not self._ending:
+            logger.warning("batch %s, fence %s: %r", self.lease.batch_id, self.lease.fence, error)
+        self._ending = True
+        if isinstance(error, DatabaseError):
+            self._error = error
+
+
+def _nothing(_result: Any) -> None:
+    """Nobody waits for it."""
+
+
+def _words(reply: Reply) -> str:
+    return " ".join(filter(None, (str(reply.code or ""), reply.enhanced, reply.text)))
+
+
+def _verdict(reply: Reply) -> tuple[FailureType, int, str]:
+    found = qualify(reply.code, reply.enhanced, reply.text, active_rules.known(), stage=reply.stage)
+    return active_rules.TYPES[found.type], REASONS[found.reason], found.detail
+
+
+def _failed(row: Claimed, reason: Reason, words: str, how: FailureType) -> Change:
+    return Change(row.log_id, LogMove.FAIL, row.attempts, how, reason, words)

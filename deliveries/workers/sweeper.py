@@ -1,0 +1,125 @@
+"""The sweeper: looks at the database every few seconds and sets going whatever waits, whoever lost the bell for it.
+
+Everything here may run at any time, again, and on several hosts at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django_q.brokers import get_broker
+
+from campaigns.audit import chain
+from campaigns.core import queue
+from deliveries.ledger import webhooks
+from deliveries.lifecycle import auto_start, progress, wave_gates
+from deliveries.lifecycle.recurrence import executions, runs
+from deliveries.models import Batch, Delivery
+from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.states import ENDED, RUNNING, SENDING, State
+from deliveries.preparation import prepare
+from deliveries.sending import leases, recovery
+from deliveries.sending.journal import BatchLock
+
+logger = logging.getLogger("deliveries.workers.sweeper")
+
+_ALIVE = timedelta(seconds=60)  # a host that gave a sign of life so recently has workers
+
+
+def sweep() -> None:
+    """One round. A step that fails is logged and does not keep the others from running."""
+    for step in STEPS:
+        _try(step)
+
+
+def _try(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except (DatabaseError, OSError):
+        logger.exception("the sweeper's step %s failed; it comes again", step.__name__.strip("_"))
+
+
+def _each(deliveries: QuerySet[Delivery], act: Callable[[int], object]) -> None:
+    for delivery_id in list(deliveries.values_list("pk", flat=True)):
+        act(delivery_id)
+
+
+def _start() -> None:
+    _each(Delivery.everything.filter(state=State.START_PENDING, contact_date__lte=Now()), progress.start)
+
+
+def _expire() -> None:
+    over = Delivery.everything.filter(state__in=[*RUNNING, State.PAUSED], validity_end__lte=Now())
+    _each(over, progress.expire)
+
+
+def _clear() -> None:
+    """Ended deliveries with rows that somebody gave back after the end, or that a kill left unsettled."""
+    unsent = Batch.objects.filter(delivery=OuterRef("pk"), lease_until=None, next_due_at__isnull=False)
+    _each(Delivery.everything.filter(Exists(unsent), state__in=ENDED), progress.clear_rest)
+
+
+def _wake() -> None:
+    _each(Delivery.everything.filter(state=State.RETRY_PENDING), progress.wake)
+
+
+def _conclude() -> None:
+    _each(Delivery.everything.filter(state__in=SENDING), progress.conclude)
+
+
+def _recover() -> None:
+    """Ring for the batches of dead workers, whatever their delivery's state: their rows must be settled."""
+    held = Batch.objects.filter(lease_until__isnull=False).filter(
+        Q(lease_until__lte=Now()) | Q(holder=settings.HOST_ID)
+    )
+    for batch in held.only("pk").order_by("pk"):
+        lock = BatchLock.acquire(Path(settings.JOURNAL_DIR), batch.pk)
+        if lock is not None:  # on this host nobody works on it
+            lock.release()
+            queue.ring_batch(batch.pk)
+
+
+def _ring() -> None:
+    """Ring for due batches, as many as can be answered now: whoever answers goes on with the others. While tasks wait
+    nothing is added: what is started or prepared meanwhile would stand in line behind it."""
+    if get_broker().queue_size() > 0:
+        return
+    for delivery_id in list(Delivery.everything.filter(state__in=SENDING).values_list("pk", flat=True)):
+        for batch_id in few_due(delivery_id):
+            queue.ring_batch(batch_id)
+
+
+def few_due(delivery_id: int) -> Iterator[int]:
+    """As many of the delivery's due batches as there are workers that do not work on it."""
+    hosts = Heartbeat.objects.filter(beat_at__gt=Now() - _ALIVE).count() or 1
+    busy = Batch.objects.filter(delivery_id=delivery_id, lease_until__gt=Now()).count()
+    return islice(leases.due(delivery_id), max(0, hosts * settings.WORKERS - busy))
+
+
+def _prepare() -> None:
+    _each(prepare.silent(), queue.ring_preparation)
+
+
+def _post() -> None:
+    """Webhooks that are due: the first try whose bell was lost, and all later ones."""
+    if webhooks.waiting() and get_broker().queue_size() == 0:
+        queue.ring_webhooks()
+
+
+def _collect() -> None:
+    recovery.collect_leftovers(Path(settings.JOURNAL_DIR))
+
+
+STEPS: tuple[Callable[[], object], ...] = (
+    auto_start.ask_again, executions.expire_requests, executions.tick, executions.prepare_forgotten, runs.ring,
+    auto_start.start_unasked, auto_start.ring_for_requests, _start, _expire, progress.end_retries, _clear, _recover,
+    _wake, _conclude, wave_gates.open_gates, _ring, _post, _prepare, _collect, chain.seal,
+)  # fmt: skip

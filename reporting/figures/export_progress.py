@@ -1,0 +1,140 @@
+"""How far a file is: told by whoever writes it about once a second, shown in a frame beside the form that asked for it.
+
+The frame asks again by itself, without a script, as long as the file grows; a download goes on beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from csp.constants import SELF
+from csp.decorators import csp_replace
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+
+from campaigns.accounts import permissions
+from campaigns.core import formats
+from deliveries.models import Delivery
+from reporting.admin.delivery_pages import readable
+from reporting.models.exports import Export
+
+from .selections import Selection
+
+EVERY = 1.0  # seconds between two signs of life
+SILENT = timedelta(minutes=2)  # without one: whoever wrote the file is gone
+LOOKS = 600  # of a page that asked for nothing, two seconds apart
+
+
+class Cancelled(ConnectionError):
+    """Somebody asked for the end of this file. The server cuts the line, so that no browser takes it for whole."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the export was cancelled")
+
+
+class Watch:
+    """What the writer of a file tells. This one keeps nothing."""
+
+    def begin(self, selection: Selection) -> None:
+        """It starts."""
+
+    def at(self, rows: int) -> None:
+        """So many rows are written. Raises Cancelled."""
+
+    def end(self, rows: int, *, whole: bool) -> None:
+        """It is over; `whole` if all rows were written."""
+
+
+class Progress(Watch):
+    """Keeps how far it is for whoever looks, and tells `done` how many rows it became, and whether these are all."""
+
+    def __init__(self, delivery: Delivery, user: Any, key: str, done: Callable[[int, bool], None]) -> None:
+        kept = key if re.fullmatch(r"[0-9a-f]{32}", key) else new_key()
+        self._row = Export.objects.filter(pk=Export.objects.create(delivery=delivery, user=user, key=kept).pk)
+        self._done, self._told = done, time.monotonic()
+
+    def begin(self, selection: Selection) -> None:
+        """Count what is to come."""
+        self._row.update(total=selection.count(), seen_at=timezone.now())
+
+    def at(self, rows: int) -> None:
+        """Keep it, unless it was kept just now. Raises Cancelled."""
+        if time.monotonic() - self._told < EVERY:
+            return
+        self._told = time.monotonic()
+        if not self._row.filter(cancelled_at=None).update(rows=rows, seen_at=timezone.now()):
+            raise Cancelled
+
+    def end(self, rows: int, *, whole: bool) -> None:
+        """Keep how it ended."""
+        self._row.update(rows=rows, whole=whole, ended_at=timezone.now())
+        self._done(rows, whole)
+
+
+def new_key() -> str:
+    """For a form and the frame beside it."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the frame says. `going`: it asks again; `share`: rows and all rows of a bar, None without one."""
+
+    words: str
+    going: bool = False
+    share: tuple[int, int] | None = None
+
+
+def shown(export: Export | None) -> Shown:
+    """How far the file is, in words."""
+    if export is None:
+        return Shown(_("Nothing was asked for yet."))
+    rows = {"rows": formats.exact(export.rows), "all": formats.exact(export.total or 0)}
+    if export.ended_at and export.whole:
+        return Shown(_("Done: all %(rows)s rows are in the file.") % rows)
+    if export.cancelled_at:
+        return Shown(_("Cancelled after %(rows)s rows. The file is not complete: throw it away.") % rows)
+    if export.ended_at or timezone.now() - export.seen_at > SILENT:
+        return Shown(_("It ended after %(rows)s rows. The file is not complete: ask for it again.") % rows)
+    if export.total is None:
+        return Shown(_("Counting the rows…"), going=True)
+    return Shown(_("%(rows)s of %(all)s rows") % rows, going=True, share=(export.rows, max(export.total, 1)))
+
+
+@xframe_options_sameorigin
+@csp_replace({"frame-ancestors": [SELF]})  # type: ignore[arg-type]
+def progress(request: HttpRequest, pk: int, key: str) -> HttpResponse:
+    """The frame. GET: how far the file is, with a Refresh header while it grows. POST: cancel it. 403 without the role
+    Export; of other people's files nothing is told."""
+    delivery = readable(request, pk)
+    permissions.require_export(request.user, delivery.campaign)
+    somebody: Any = request.user
+    mine = Export.objects.filter(delivery=delivery, user=somebody, key=key).order_by("-pk")
+    if request.method == "POST":
+        mine.filter(ended_at=None).update(cancelled_at=timezone.now())
+        return redirect(request.get_full_path())
+    export = mine.first()
+    now, looks = shown(export), request.GET.get("looks", "")
+    number = int(looks) if looks.isdecimal() and len(looks) < 4 else 0
+    response = TemplateResponse(request, "reporting/export_progress.html", {"now": now})
+    if now.going:
+        response["Refresh"] = "1"
+    elif export is None and number < LOOKS:
+        response["Refresh"] = f"2; url=?looks={number + 1}"
+    return response
+
+
+def forget(before: datetime) -> None:
+    """Forget what was asked for earlier than `before`."""
+    Export.objects.filter(asked_at__lt=before).delete()
