@@ -55,12 +55,13 @@ def scheduler(broker: Any = None) -> None:
 
 
 def _take(row: Schedule) -> None:
+    row.func = task_list.present_name(row.func)
     if why := _refusal(row):
         logger.error("the schedule #%s “%s” was refused and is switched off: %s", row.pk, row.name, why)
         Schedule.objects.filter(pk=row.pk).update(repeats=0)
         return
     task = async_task(row.func, q_options={"group": row.name})
-    Schedule.objects.filter(pk=row.pk).update(next_run=_next(row), task=task)
+    Schedule.objects.filter(pk=row.pk).update(func=row.func, next_run=_next(row), task=task)
 
 
 def _refusal(row: Schedule) -> str:
@@ -96,6 +97,7 @@ class _OnlyListed:
     def get(self) -> Any:
         """The next task, or "STOP"."""
         while (task := self._tasks.get()) != "STOP":
+            task["func"] = task_list.present_name(task.get("func"))
             try:
                 task_list.check(task)
             except task_list.Unlisted as error:

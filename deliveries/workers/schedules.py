@@ -64,9 +64,6 @@ def ensure_schedules(**_: Any) -> None:
 
 
 def _ensure(name: str, function: str, **when: Any) -> None:
-    Schedule.objects.filter(func=f"deliveries.upkeep.{function}").update(
-        func=f"deliveries.workers.tasks.{function}"
-    )  # of old
     if not Schedule.objects.filter(name=name).exists():
         Schedule.objects.create(name=name, func=f"deliveries.workers.tasks.{function}", repeats=-1, **when)
 

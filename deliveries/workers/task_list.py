@@ -24,13 +24,22 @@ _KNOWN = frozenset(
 _PLAIN = (int, float, str)
 
 
+# Where task rooms were before 1.0: queues and schedules of an installation that was upgraded still name them so.
+_MOVED = {
+    "campaigns.tasks": "campaigns.targeting.tasks",
+    "deliveries.tasks": "deliveries.workers.tasks",
+    "deliveries.upkeep": "deliveries.workers.tasks",
+    "reporting.tasks": "reporting.jobs.tasks",
+}
+
+
 class Unlisted(ValueError):
     """Not a task of this product; the text says why."""
 
 
 @cache
 def names() -> frozenset[str]:
-    """The functions by which tasks are named: deliveries.tasks.send_batch …"""
+    """The functions by which tasks are named: deliveries.workers.tasks.send_batch …"""
     rooms = [import_module(name) for name in settings.TASK_ROOMS]
     return frozenset(
         f"{room.__name__}.{name}"
@@ -38,6 +47,12 @@ def names() -> frozenset[str]:
         for name, function in getmembers(room, isfunction)
         if function.__module__ == room.__name__ and not name.startswith("_")
     )
+
+
+def present_name(function: Any) -> Any:
+    """The name that a task has now, of the one that it had when it was queued; anything else is given back as it is."""
+    room, dot, name = function.rpartition(".") if isinstance(function, str) else (None, "", "")
+    return f"{_MOVED[room]}{dot}{name}" if room in _MOVED else function
 
 
 def check(task: Mapping[str, Any]) -> None:

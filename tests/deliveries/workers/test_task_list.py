@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import os
 from datetime import timedelta
+from importlib import import_module
 from multiprocessing import Value
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.core.management import call_command, get_commands
@@ -53,11 +56,24 @@ def test_all_that_the_product_schedules_is_on_the_list_and_is_restored() -> None
     assert set(Schedule.objects.values_list("func", flat=True)) == scheduled
 
 
+FORMER = ("deliveries.tasks.fetch", "deliveries.upkeep.fetch")
+
+
 @pytest.mark.django_db
-def test_a_schedule_under_its_former_name_is_carried_on() -> None:
-    Schedule.objects.filter(func="deliveries.workers.tasks.fetch").update(func="deliveries.workers.schedules.fetch")
+@pytest.mark.parametrize("former", FORMER)
+def test_a_schedule_under_its_former_name_is_carried_on(former: str) -> None:
+    """By migrate; and by the scheduler, where a backup of before is restored."""
+    known = Schedule.objects.filter(func="deliveries.workers.tasks.fetch")
+    for carry_on in (renamed, cluster.scheduler):
+        known.update(func=former, next_run=timezone.now() - timedelta(hours=1))
+        carry_on()
+        assert known.count() == 1 and not Schedule.objects.filter(func=former).exists()
+
+
+def renamed() -> None:
+    migration = import_module("deliveries.migrations.0008_task_rooms").Migration.operations[0]
+    migration.code(apps, SimpleNamespace(connection=connection))
     schedules.ensure_schedules()
-    assert Schedule.objects.filter(func="deliveries.workers.tasks.fetch").count() == 1
 
 
 def test_the_list_holds_functions_of_the_task_rooms_alone() -> None:
@@ -111,6 +127,14 @@ def work(*queued: dict[str, Any]) -> list[dict[str, Any]]:
         waiting.put(task)
     cluster.worker(waiting, results, Value("f", -1))
     return [results.get() for _ in range(results.qsize())]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_was_queued_before_its_room_moved_is_run(monkeypatch: Any) -> None:
+    ran: list[int] = []
+    monkeypatch.setattr(tasks, "send_batch", ran.append)
+    results = work({"id": "1", "name": "x", "func": "deliveries.tasks.send_batch", "args": (5,), "kwargs": {}})
+    assert ran == [5] and [result["success"] for result in results] == [True]
 
 
 @pytest.mark.django_db(transaction=True)
