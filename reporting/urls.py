@@ -5,8 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-from reporting.admin import delivery_pages, log_pages, profile_pages, report_pages
-from reporting.figures import export_progress
+from reporting.admin import delivery_pages, export_pages, log_pages, profile_pages, report_pages
 from reporting.tracking import pages
 
 _inside = admin.site.admin_view
@@ -28,7 +27,7 @@ urlpatterns = [
         name="delivery-export-sending-logs",
     ),
     path(f"{_DELIVERY}export/<slug:what>/", _inside(log_pages.export), name="delivery-export"),
-    path(f"{_DELIVERY}export-progress/<slug:key>/", _inside(export_progress.progress), name="delivery-export-progress"),
+    path(f"{_DELIVERY}export-progress/<slug:key>/", _inside(export_pages.progress), name="delivery-export-progress"),
     path(f"{_DELIVERY}report/", _inside(report_pages.delivery_report), name="delivery-report"),
     path(f"{_DELIVERY}hot-clicks/", _inside(report_pages.hot_clicks_page), name="delivery-hot-clicks"),
     path(f"{_DELIVERY}sending-logs/<int:row>/copy/", _inside(report_pages.copy_of), name="delivery-copy"),

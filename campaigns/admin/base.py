@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -263,15 +262,3 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     def cut(self) -> bool:
         """True if there may be more rows than it counts."""
         return self.count >= self.LIMIT
-
-
-def starts_with(field: str, text: str) -> Q:
-    """Rows whose `field` begins with `text`, letters' case included, by the field's index.
-
-    SQLite's LIKE ignores case and so uses no plain index; a range over its byte order says the same.
-    """
-    if "\0" in text:  # PostgreSQL holds no such text, and refuses to be asked for it
-        return Q(pk__in=[])
-    if connection.vendor == "sqlite":
-        return Q(**{f"{field}__gte": text, f"{field}__lt": f"{text}\U0010ffff"})
-    return Q(**{f"{field}__startswith": text})

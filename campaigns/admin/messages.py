@@ -27,9 +27,10 @@ from campaigns.models.people.seeds import TestProfile
 from campaigns.models.schedule import Recurrence
 from campaigns.models.tracking import TrackingOptions
 from campaigns.scheduling.calendar import BadRecurrence
+from campaigns.targeting.known_fields import known_fields
 
 from .base import InCampaign, ScopedAdmin, StackedInline, writable
-from .preview import PreviewPages, known_fields, problems, remember_untracked
+from .preview import PreviewPages, problems, remember_untracked
 from .typologies import ControlGroupForm
 
 SHOWN = 10  # problems of the content shown after saving; the form lists them all

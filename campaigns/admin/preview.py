@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,15 +20,13 @@ from campaigns.accounts import units
 from campaigns.content.checks import trial_problems
 from campaigns.content.compile import Compiled, compile_content
 from campaigns.content.problems import ContentError, Problem, RenderError
+from campaigns.core.search import starts_with
 from campaigns.messages.profile_values import texts_of
 from campaigns.messages.tracking_options import of_message, remember
 from campaigns.models import Audience, Message, Profile
-from campaigns.models.conditions import PERSONAL_FIELDS
 from campaigns.models.units import ROOT
-from campaigns.scheduling import date_formula
 from campaigns.targeting import audiences
-
-from .base import starts_with
+from campaigns.targeting.known_fields import known_fields
 
 CHOICES = 20  # profiles offered at once
 POLICY = (
@@ -76,24 +73,6 @@ def chosen(message: Message, reader: Any, wanted: str) -> Profile | None:
         return None
     profile = found.filter(pk=int(wanted)).first() if wanted.isdecimal() and len(wanted) < 19 else None
     return profile or found.order_by("pk").first()
-
-
-def known_fields(sample: int = 500) -> list[str]:
-    """The names that a message may quote, with the attributes of the newest `sample` profiles (0: of all)."""
-    if not sample:
-        names = audiences.attribute_names()
-    else:
-        newest = Profile.objects.order_by("-pk").values_list("attributes", flat=True)[:sample]
-        names = sorted({name for attributes in newest for name in attributes or ()})
-    return [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in names)]
-
-
-def clean_formula(source: str) -> None:
-    """A date formula of a schedule: its names must be fields that profiles have. Raises ValidationError."""
-    try:
-        date_formula.clean(source, known_fields())
-    except ValidationError:
-        date_formula.clean(source, known_fields(0))
 
 
 def compiled(message: Message) -> Compiled:

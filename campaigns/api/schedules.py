@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
-from campaigns.admin.preview import clean_formula
 from campaigns.models import Message, Schedule
 from campaigns.models.schedule import TWO_TIMES, Recurrence
+from campaigns.targeting.known_fields import clean_formula
 
 from .base import InUtc
 

@@ -18,23 +18,21 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Min
 from django.utils import timezone
 
-from campaigns.models.audit import AuditEntry, AuditValue
+from campaigns.models.audit import AuditEntry
 
 logger = logging.getLogger("campaigns.audit.trail")
 
 ROWS = 500  # sealed or read at once
 ROWS_WITH_VALUES = 100
 START = "0" * 64  # the chain value before the first row
-PURGED = "audit.purged"
 ERASED = "audit.erased"
 _LOCK = 0x61756469  # PostgreSQL's advisory lock of the sealer
 _SIGNED = (
@@ -152,40 +150,6 @@ def read_anchor(line: str) -> tuple[int, str] | None:
 
 
 # --- Deleting what is over its time -----------------------------------------------------------------
-
-
-def purge(before: datetime) -> int:
-    """Delete the oldest rows, up to the first that is not older than `before`. Out: how many are gone.
-
-    A row that says so, with the chain value where it stopped, is sealed first: from there the rest is proved.
-    """
-    seal()
-    last = _last_before(before)
-    gone = AuditEntry.objects.filter(position__lte=last)
-    number = gone.count()
-    if not number:
-        return 0
-    from .trail import record
-
-    chain = AuditEntry.objects.values_list("chain", flat=True).get(position=last)
-    entry = record(PURGED, subject_id=str(last), through=last, chain=chain, number=number, limit=before)
-    logger.info("audit rows up to %s are deleted, as entry %s says", last, entry.pk)
-    seal()
-    while ids := list(gone.order_by("position").values_list("pk", flat=True)[:ROWS]):
-        with transaction.atomic():
-            AuditValue.objects.filter(entry__in=ids)._raw_delete(using="default")
-            AuditEntry.objects.filter(pk__in=ids)._raw_delete(using="default")
-    return number
-
-
-def _last_before(before: datetime) -> int:
-    kept = AuditEntry.objects.filter(at__gte=before).aggregate(first=Min("position"))["first"]
-    return (kept - 1) if kept is not None else head()[0]
-
-
-def clean_up() -> None:
-    """Once a day: rows older than KEEP_AUDIT_DAYS go."""
-    purge(timezone.now() - timedelta(days=settings.KEEP_AUDIT_DAYS))
 
 
 def rows(after: int = 0, *, beside: bool = False) -> Iterator[AuditEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.contrib import messages
@@ -12,8 +12,6 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
-
-from campaigns.targeting.csv_profiles import available_zones
 
 COOKIE = "time_zone"
 YEAR = 365 * 86400  # seconds
@@ -55,3 +53,13 @@ def choose(request: HttpRequest) -> HttpResponse:
         response.delete_cookie(COOKIE, samesite="Lax")
         messages.success(request, _("Times are shown in the server's time zone, %s.") % settings.TIME_ZONE)
     return response
+
+
+_zones: set[str] = set()
+
+
+def available_zones() -> set[str]:
+    """The IANA zone names, read from disk once."""
+    if not _zones:
+        _zones.update(available_timezones())
+    return _zones

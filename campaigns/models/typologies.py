@@ -98,9 +98,8 @@ class TypologyRule(models.Model):
 
     def clean(self) -> None:
         """Conditions, lists and attribute must make sense."""
-        from campaigns.targeting import typologies
 
-        typologies.validate_rule(self)
+        typology_rules.validate_rule(self)
 
 
 class Typology(models.Model):
@@ -170,6 +169,6 @@ class ControlGroup(models.Model):
 
     def clean(self) -> None:
         """An extraction needs its limit, a sort its field."""
-        from campaigns.targeting import typologies
+        from campaigns.models import typology_rules
 
-        typologies.validate_group(self)
+        typology_rules.validate_group(self)

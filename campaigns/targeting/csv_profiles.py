@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from campaigns.core.kept_text import said as _
 from campaigns.core.one_line import BREAKING
+from campaigns.core.time_zones import available_zones
 from campaigns.core.translate_kept import retold
 
 TEXTS = {
@@ -236,16 +236,6 @@ def _zone(cell: str) -> str:
     if cell not in available_zones():
         raise ValueError(_("%(cell)s is no IANA time zone; write one like Europe/Paris.", cell=_short(cell)))
     return cell
-
-
-_zones: set[str] = set()
-
-
-def available_zones() -> set[str]:
-    """The IANA zone names, read from disk once."""
-    if not _zones:
-        _zones.update(available_timezones())
-    return _zones
 
 
 def _short(cell: str) -> str:

@@ -5,61 +5,12 @@ A message that names no typology has the default one, so that each has exactly o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from campaigns.models import Message, conditions
 from campaigns.models.typologies import ControlGroup, Typology, TypologyRule
-
-LEVELS = {"off": gettext_lazy("off"), "warning": gettext_lazy("warning"), "error": gettext_lazy("error")}
-MOST_ENTRIES = 20_000  # addresses or domains in one rule: all of it is sealed, and read when a send is confirmed
-
-
-class Control(NamedTuple):
-    """A built-in control rule (domain.md §4.2): what it asks, and its level. `fixed`: no typology changes it, since
-    nothing could be sent, or not by whom, or not as written."""
-
-    label: Any
-    level: str
-    fixed: bool = False
-
-
-CONTROL_RULES: dict[str, Control] = {
-    "target-missing": Control(gettext_lazy("There is an audience, and it can be read"), "error", True),
-    "typology": Control(gettext_lazy("The typology's rules and the control group can be read"), "error", True),
-    "sender-domain": Control(gettext_lazy("The brand may send from the sender's domain"), "error", True),
-    "reply-to-domain": Control(gettext_lazy("Answers go to a domain of the brand"), "warning"),
-    "sender-mask": Control(gettext_lazy("The routing takes mail from the sender"), "error", True),
-    "routing-missing": Control(gettext_lazy("There is a routing"), "error", True),
-    "routing-disabled": Control(gettext_lazy("The routing is enabled"), "error", True),
-    "validity-over": Control(gettext_lazy("The validity ends after the contact date"), "error", True),
-    "waves": Control(gettext_lazy("The waves can be read"), "error", True),
-    "contact-date-missing": Control(gettext_lazy("A dated schedule has its date"), "error", True),
-    "two-times": Control(gettext_lazy("A recurring message has no contact date beside"), "error", True),
-    "date-formula": Control(gettext_lazy("The date formula can be read"), "error", True),
-    "contact-date-past": Control(gettext_lazy("The contact date is ahead"), "warning"),
-    "duration-clamped": Control(gettext_lazy("The validity is no longer than what is used"), "warning"),
-    "target-empty": Control(gettext_lazy("Somebody is left to deliver to"), "warning"),
-    "content-empty": Control(gettext_lazy("There is content"), "error", True),
-    "syntax": Control(gettext_lazy("Personalisation is written correctly"), "error", True),
-    "work": Control(gettext_lazy("No copy takes more work than one message may"), "error", True),
-    "subject-missing": Control(gettext_lazy("There is a subject"), "error", True),
-    "size": Control(gettext_lazy("The content is not too large"), "error", True),
-    "size-clipped": Control(gettext_lazy("The content is so small that no mailbox cuts it"), "warning"),
-    "subject-characters": Control(gettext_lazy("The subject has no risky characters"), "warning"),
-    "sender-characters": Control(gettext_lazy("The sender's name has no risky characters"), "warning"),
-    "optout-missing": Control(gettext_lazy("HTML and text have an opt-out link"), "warning"),
-    "url-label": Control(gettext_lazy("Each tracked link has a label"), "warning"),
-    "url-ampersand": Control(gettext_lazy("Each & in a link is written correctly"), "warning"),
-    "url-relative": Control(gettext_lazy("Links are complete"), "warning"),
-    "link-untracked": Control(gettext_lazy("Links can be tracked"), "warning"),
-    "proof-size": Control(gettext_lazy("A proof has a hundred mails at most"), "error", True),
-}
+from campaigns.models.typology_rules import levels
 
 
 def of(message: Message) -> Typology | None:
@@ -86,12 +37,6 @@ def rules(message: Message) -> list[TypologyRule]:
 
 def _applies(rule: TypologyRule, message: Message) -> bool:
     return rule.only_campaign_id in (None, message.campaign_id) and rule.only_brand_id in (None, message.brand_id)
-
-
-def levels(typology: Typology | None) -> Mapping[str, str]:
-    """{code of a control rule: its level} where the typology changes it."""
-    changed = typology.levels if typology else {}
-    return {code: level for code, level in changed.items() if code in CONTROL_RULES and not CONTROL_RULES[code].fixed}
 
 
 def control_group(message: Message) -> ControlGroup | None:
@@ -131,56 +76,3 @@ def sealed(message: Message) -> dict[str, object]:
         "typology": typology and [typology.pk, dict(levels(typology)), run],
         "control group": group and [getattr(group, name) for name in _GROUP],
     }
-
-
-def entries(rule: TypologyRule) -> list[str]:
-    """The addresses or domains that the rule lists, in lower case, each once."""
-    return list(dict.fromkeys(line.strip().lower() for line in rule.entries.splitlines() if line.strip()))
-
-
-def validate_rule(rule: TypologyRule) -> None:
-    """Raises ValidationError by field, with words that say what to do."""
-    kind = TypologyRule.Kind
-    if rule.kind == kind.QUERY:
-        _check_conditions(rule.conditions)
-    elif rule.kind in (kind.ADDRESSES, kind.DOMAINS):
-        _check_entries(rule)
-    elif rule.threshold_field and conditions.attribute_of(rule.threshold_field) is None:
-        words = _("Profiles have no such number. Write attributes. and a name, such as attributes.max_mails.")
-        raise ValidationError({"threshold_field": words})
-
-
-def validate_group(group: ControlGroup) -> None:
-    """Raises ValidationError by field, with words that say what to do."""
-    extraction = ControlGroup.Extraction
-    if group.conditions:
-        _check_conditions(group.conditions)
-    if group.extraction != extraction.NONE and not (group.percent or group.size):
-        raise ValidationError({"percent": _("Say how many: give a percentage, a maximum size, or both.")})
-    if group.extraction == extraction.FIRST and conditions.kind_of(group.sort_field) is None:
-        known = ", ".join(conditions.FIELDS)
-        raise ValidationError({"sort_field": _("Sort by one of %s, or attributes. and a name.") % known})
-
-
-def validate_levels(changed: object) -> None:
-    """Raises ValidationError on `levels` unless it gives known levels to control rules that are not fixed."""
-    free = [code for code, control in CONTROL_RULES.items() if not control.fixed]
-    if not isinstance(changed, dict) or not set(changed) <= set(free) or not set(changed.values()) <= set(LEVELS):
-        words = _("Give “off”, “warning” or “error” to some of %s.") % ", ".join(free)
-        raise ValidationError({"levels": words})
-
-
-def _check_conditions(given: Any) -> None:
-    if problems := conditions.check(given):
-        raise ValidationError({"conditions": [str(problem) for problem in problems]})
-
-
-def _check_entries(rule: TypologyRule) -> None:
-    listed = entries(rule)
-    if not 0 < len(listed) <= MOST_ENTRIES:
-        raise ValidationError({"entries": _("List one to %d, one a line.") % MOST_ENTRIES})
-    with_sign = rule.kind == TypologyRule.Kind.ADDRESSES
-    wrong = next((line for line in listed if ("@" in line) is not with_sign or " " in line or "." not in line), None)
-    if wrong is not None:
-        words = _("“%s” is no address.") if with_sign else _("“%s” is no domain; write it like example.com.")
-        raise ValidationError({"entries": words % wrong})

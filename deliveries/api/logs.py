@@ -13,8 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.admin.base import starts_with
 from campaigns.api.base import Selectable, paged
+from campaigns.core.search import starts_with
 from deliveries.ledger import masked_rows
 from deliveries.models import DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from deliveries.models.states import LogStatus, Reason

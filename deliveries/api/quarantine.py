@@ -11,10 +11,10 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.admin.base import starts_with
 from campaigns.api.base import EverybodysRights, KeyPagination, Selectable
 from campaigns.api.etags import Versioned
 from campaigns.api.idempotency import Idempotent
+from campaigns.core.search import starts_with
 from deliveries.feedback import quarantine
 from deliveries.models import QuarantinedAddress
 

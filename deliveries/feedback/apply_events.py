@@ -28,7 +28,7 @@ from deliveries.models.storage import sql as dialect
 from . import circuit_breaker, quarantine
 
 if TYPE_CHECKING:
-    from deliveries.ledger.statuses import Change
+    from deliveries.ledger.change import Change
 
 logger = logging.getLogger("deliveries.feedback.apply_events")
 

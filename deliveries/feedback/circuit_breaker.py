@@ -15,7 +15,8 @@ from campaigns.accounts import staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.core.kept_text import said
 from campaigns.core.kept_text import said as _
-from deliveries.models import Batch, Delivery, DeliveryEvent, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Batch, Delivery, DeliveryEvent
 from deliveries.models.routing import Routing
 from deliveries.models.states import RUNNING, Act, advance
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import connection
+from django.db.models import QuerySet, Sum
 
-from deliveries.models import Delivery
+from deliveries.models import Batch, Delivery
+from deliveries.models.states import CONFIRMED
 from deliveries.models.storage import sql as dialect
 
 from .kpis import Counters
@@ -33,3 +35,20 @@ def counters_of(deliveries: Iterable[Delivery]) -> dict[int, Counters]:
         pk: Counters(to_deliver=d.to_deliver, opens=d.opens, clicks=d.clicks, **by_id.get(pk, {}))
         for pk, d in known.items()
     }
+
+
+_SUMMED = ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
+
+
+def series_counters(series: Delivery) -> Counters:
+    """The sums over all executions that were confirmed, those among them that were deleted since; two queries."""
+    figures = series_figures(Delivery.objects.filter(parent=series))
+    return Counters(**{name: number + series.kept_figures.get(name, 0) for name, number in figures.items()})
+
+
+def series_figures(executions: QuerySet[Delivery]) -> dict[str, int]:
+    """{counter: sum over those of the executions that were confirmed}."""
+    confirmed = executions.filter(state__in=CONFIRMED)
+    own = confirmed.aggregate(**{name: Sum(name, default=0) for name in ("to_deliver", "opens", "clicks")})
+    rows = Batch.objects.filter(delivery__in=confirmed)
+    return own | rows.aggregate(**{name: Sum(name, default=0) for name in _SUMMED})

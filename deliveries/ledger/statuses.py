@@ -10,61 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from deliveries.feedback import apply_events
+from deliveries.ledger.change import ANSWERED, Change, one_line
 from deliveries.models import Batch, SendingLog
 from deliveries.models.states import LOG_MOVES, FailureType, LogMove, LogStatus, Reason
 from deliveries.models.storage import partition_lookup
 from deliveries.models.storage import sql as dialect
-from deliveries.sending import leases
 
-from . import reports
-
-MAX_REPLY = 500
-
-
-class Change(NamedTuple):
-    """What happened to one row. `attempts`: how often the server had answered for it before."""
-
-    log_id: int
-    move: LogMove
-    attempts: int
-    failure_type: int = FailureType.NONE
-    reason: int = Reason.NOT_DEFINED
-    reply: str = ""
-    due_at: datetime | None = None
-
-
-ANSWERED = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.DEFER, LogMove.REFUSE})  # count as an attempt
 _TAKEN = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.SETTLE_SENT})  # handed to the mail server
 _COUNTER = {
     LogStatus.PENDING: "pending", LogStatus.SENT: "sent", LogStatus.FAILED: "failed",
     LogStatus.CANCELLED: "cancelled", LogStatus.IN_DOUBT: "in_doubt",
 }  # fmt: skip
 _HOW = {FailureType.SOFT: "soft", FailureType.HARD: "hard"}
-
-
-def record(lease: leases.Lease, changes: Sequence[Change], claimed_by: int | None = None) -> None:
-    """Write the outcome of rows that this lease claimed (or, in recovery, that an older fence `claimed_by` did).
-
-    One transaction: the fence is checked and the lease renewed, then rows and counters change together.
-    Raises LeaseLost, with nothing written.
-    """
-    fence = lease.fence if claimed_by is None else claimed_by
-    with transaction.atomic():
-        leases.renew(lease)
-        waiting = f"l.claim_fence = {fence:d} AND l.status = {LogStatus.PENDING:d}"
-        done = _apply(lease.batch_id, changes, waiting)
-        # Rows that reports had decided before, and that were tried again.
-        again = [c._replace(reply=one_line(c.reply)) for c in changes if c.log_id not in done]
-        if again:
-            reports.record_retries(lease.batch_id, fence, again)
-        apply_events.note_replies(changes)
 
 
 def settle(batch_id: int, changes: Sequence[Change]) -> int:
@@ -149,13 +112,6 @@ def _write(
     with connection.cursor() as cursor:
         cursor.execute(sql, [dialect.rows_parameter(rows)])
         return {row[0] for row in cursor.fetchall()}
-
-
-def one_line(text: str) -> str:
-    """What a server said, fit for the log: one line of at most 500 characters, nothing invisible."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return text[:MAX_REPLY]
 
 
 def _count(batch_id: int, changes: Iterable[Change]) -> None:

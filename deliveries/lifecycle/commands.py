@@ -25,9 +25,10 @@ from campaigns.models import Campaign, Message
 from deliveries.ledger import reports, statuses
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused as Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle.confirming import approvals, four_eyes, rerouting, seen_form, unasked
 from deliveries.lifecycle.recurrence import series_seal
-from deliveries.models import Delivery, DeliveryEvent, Routing, log_event
+from deliveries.models import Delivery, DeliveryEvent, Routing
 from deliveries.models.states import EDITABLE, PREPARING, Act, State, advance
 from deliveries.preparation import prepare as preparing
 from deliveries.preparation import seal as sealing

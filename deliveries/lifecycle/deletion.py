@@ -19,8 +19,8 @@ from campaigns.accounts import permissions
 from campaigns.audit import trail
 from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
-from deliveries.admin.dashboard.series_block import series_figures
 from deliveries.ledger.audit import audited, seen
+from deliveries.ledger.counters import series_figures
 from deliveries.models import Delivery
 from deliveries.models.states import EDITABLE, ENDED, Act, State, advance
 from deliveries.preparation import prepare

@@ -9,7 +9,8 @@ from django.db import transaction
 from campaigns.core.kept_text import said as _
 from campaigns.messages.duplication import duplicate as duplicate_message
 from deliveries.ledger.audit import audited
-from deliveries.models import Delivery, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery
 
 from . import commands
 

@@ -24,7 +24,8 @@ from campaigns.models import audit_values
 from campaigns.models.audit import AuditEntry
 from deliveries.ledger import masked_rows
 from deliveries.ledger.counters import counters
-from deliveries.models import Delivery, DeliveryEvent, ExclusionCause, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery, DeliveryEvent, ExclusionCause
 from deliveries.models.states import Reason, State
 
 DECIDING = {  # files of decisions: the acts that they tell of, by the beginning of their names

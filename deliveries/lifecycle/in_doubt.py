@@ -16,8 +16,9 @@ from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
-from deliveries.ledger.statuses import Change
-from deliveries.models import Delivery, SendingLog, log_event
+from deliveries.ledger.change import Change
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import RUNNING, Act, LogMove, LogStatus, State, advance
 
 from .commands import Refused, ask

@@ -11,10 +11,11 @@ from django.db.models.functions import Now
 from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import reports, statuses
-from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog
+from deliveries.models.delivery import DUE
 from deliveries.models.runs import Run
 from deliveries.models.states import ENDED, RUNNING, SENDING, Act, LogStatus, State, advance
-from deliveries.sending.leases import DUE
 
 
 def _one(delivery_id: int) -> QuerySet[Delivery]:

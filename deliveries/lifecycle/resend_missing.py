@@ -13,7 +13,8 @@ from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
-from deliveries.models import Delivery, SendingLog, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import ENDED, Act, advance
 from deliveries.preparation.validity import EFFECTIVE_LIMIT
 

@@ -20,7 +20,8 @@ from campaigns.core.kept_text import said as _
 from campaigns.models import Schedule
 from deliveries.feedback import circuit_breaker
 from deliveries.ledger.audit import audited
-from deliveries.models import Batch, Delivery, DeliveryEvent, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Batch, Delivery, DeliveryEvent
 from deliveries.models.states import SENDING
 
 from .commands import Refused, ask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .delivery import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog, log_event
+from .delivery import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from .feedback import FeedbackEvent, QualificationRule, RawReport
 from .heartbeat import Heartbeat
 from .proofs import Proof, ProofRecipient, ProofTally, Verdict
@@ -34,5 +34,4 @@ __all__ = [
     "WebhookCall",
     "WebhookEndpoint",
     "WebhookTry",
-    "log_event",
 ]

@@ -6,22 +6,19 @@ to deliver = pending + in doubt + sent + failed + cancelled. The second is a che
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core import secret_keys
 from campaigns.core.account_names import name_field
-from campaigns.core.kept_text import kept
 from campaigns.core.one_line import Line
 from campaigns.core.translate_kept import again
 from campaigns.models import Campaign, Message, Profile
-from deliveries.ledger import audit, webhooks
 
 from .real_deliveries import RealDeliveries
 from .routing import Routing as Routing
@@ -349,24 +346,4 @@ class DeliveryEvent(models.Model):
         return again(self.details.get("said"), self.message)
 
 
-def log_event(
-    delivery: Delivery | int,
-    code: str,
-    message: str,
-    *,
-    user: Any = None,
-    severity: int = DeliveryEvent.Severity.INFO,
-    **details: Any,
-) -> DeliveryEvent:
-    """Append a line to the delivery's log; `code` is stable for programs, `message` is for people: a sentence that was
-    `said` is shown in each reader's language."""
-    pk = delivery if isinstance(delivery, int) else delivery.pk
-    if template := kept(message):
-        details["said"] = template
-    with transaction.atomic(savepoint=False):  # what is told of it is as sure as itself
-        event = DeliveryEvent.objects.create(
-            delivery_id=pk, code=code, message=message, user=user, severity=severity, details=details
-        )
-        audit.tell(event)
-        webhooks.write(event)
-    return event
+DUE = Q(next_due_at__lte=Now()) | Q(next_due_at__lte=F("delivery__started_at"))  # the same, of batches

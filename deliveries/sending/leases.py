@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from campaigns.models.people import consent
 from deliveries.models import Batch
+from deliveries.models.delivery import DUE
 from deliveries.models.states import SENDING, LogStatus
 from deliveries.models.storage import partition_lookup
 from deliveries.models.storage import sql as dialect
@@ -78,9 +79,6 @@ def _due_by(started_at: str) -> str:
     also when the clock is set back meanwhile."""
     latest = "MAX" if connection.vendor == "sqlite" else "GREATEST"
     return f"{latest}({dialect.now()}, COALESCE({started_at}, {dialect.now()}))"
-
-
-DUE = Q(next_due_at__lte=Now()) | Q(next_due_at__lte=F("delivery__started_at"))  # the same, of batches
 
 
 def take(batch_id: int) -> Lease | None:

@@ -18,10 +18,12 @@ from django.utils import timezone
 
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import in_doubt
-from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog, log_event
+from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog
 from deliveries.models.states import LogMove, LogStatus
+from deliveries.sending import results
 
 from . import leases
 from .journal import BatchLock, Replay, Trace, leftovers, replay
@@ -87,7 +89,7 @@ def _settle(lease: leases.Lease, fence: int, found: Replay, rows: Iterable[tuple
             due_at = timezone.now() if move is LogMove.DEFER else None
             changes.append(Change(log_id, move, attempts, reply=_WORDS[trace], due_at=due_at))
     if changes:
-        statuses.record(lease, changes, claimed_by=fence)
+        results.record(lease, changes, claimed_by=fence)
     if again:
         leases.unclaim(lease, again, fence)
     return traces

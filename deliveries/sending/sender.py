@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from campaigns.content.problems import PutOff
 from deliveries.feedback import active_rules, apply_events, circuit_breaker
-from deliveries.ledger import reports, retry_policy, statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger import reports, retry_policy
+from deliveries.ledger.change import ANSWERED, Change
 from deliveries.lifecycle import progress
 from deliveries.mail.mime import BadAddress
 from deliveries.mail.qualification.engine import REASONS, qualify
@@ -29,6 +29,7 @@ from deliveries.mail.throttle import HOLD
 from deliveries.models import QuarantinedAddress, pulse
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason
+from deliveries.sending import results
 
 from . import connections, leases
 from .compose import Letter, Mailing
@@ -287,7 +288,7 @@ class Sender:
         def write() -> None:
             if slowed:
                 leases.put_off(self.lease, slowed)
-            statuses.record(self.lease, changes)
+            results.record(self.lease, changes)
             self._tell(changes, freed)
             self._seen()
 
@@ -299,7 +300,7 @@ class Sender:
             apply_events.note_success(freed)
         if any(change.failure_type == FailureType.HARD for change in changes):
             circuit_breaker.check(self.lease.delivery_id)
-        if self.lease.hindered and any(change.move in statuses.ANSWERED for change in changes):
+        if self.lease.hindered and any(change.move in ANSWERED for change in changes):
             progress.unhinder(self.lease.delivery_id)
 
     def _deferred(self, row: Claimed, reply: Reply) -> Change:

@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from campaigns.core.kept_text import said as _
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import auto_start
 from deliveries.lifecycle.recurrence import executions
-from deliveries.models import Delivery, DeliveryEvent, log_event, outages
+from deliveries.models import Delivery, DeliveryEvent, outages
 from deliveries.models.states import SENDING, Act, State, advance
 
 logger = logging.getLogger("deliveries.workers.restored_copy")

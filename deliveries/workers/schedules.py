@@ -12,7 +12,7 @@ from django_q.models import Schedule, Task
 
 from campaigns.accounts import api_tokens, login_throttle
 from campaigns.api import rate_limits
-from campaigns.audit import chain
+from campaigns.audit import retention
 from deliveries.feedback import imap, quarantine, raw_mail
 from deliveries.ledger import webhooks
 from deliveries.lifecycle.proofs import limits
@@ -27,7 +27,7 @@ def clean_up() -> None:
     """Once a day: errors that are long past are forgotten, and so are reports that were applied long ago."""
     freed, deleted = quarantine.clean_up()
     mails = raw_mail.clean_up()
-    chain.clean_up()
+    retention.clean_up()
     login_throttle.clean_up()
     rate_limits.clean_up()
     api_tokens.clean_up()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -18,7 +16,7 @@ from campaigns.core.keyset_pagination import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery
 from reporting.figures import breakdown, export_progress, exports, selections
-from reporting.figures.breakdown import Breakdown
+from reporting.figures.clicks import clicks_by_url
 from reporting.models import Figures, TrackedUrl, TrackingType
 from reporting.tracking import tracked_urls
 
@@ -50,16 +48,6 @@ def tracked(request: HttpRequest, pk: int) -> HttpResponse:
         request, delivery, "tracked_urls", urls=clicks_by_url(delivery, summed), summed_at=at,
         may_export=_may_export(request, delivery), may_name=permissions.may_prepare(request.user, delivery.campaign),
     )  # fmt: skip
-
-
-def clicks_by_url(delivery: Delivery, summed: Breakdown) -> list[Any]:
-    """The delivery's links in order of place, each with `events`, `recipients` and `people` of `summed`."""
-    tracked_urls.ensure([delivery.pk])
-    by_link: dict[int | None, Any] = {link: numbers for link, *numbers in summed["links"]}
-    rows: list[Any] = list(TrackedUrl.objects.filter(delivery=delivery))
-    for row in rows:
-        row.events, row.recipients, row.people = by_link.get(row.link, (0, 0, 0))
-    return rows
 
 
 def name_url(request: HttpRequest, pk: int, place: int) -> HttpResponse:

@@ -14,11 +14,11 @@ from campaigns.models import Campaign
 from deliveries.ledger import masked_rows
 from deliveries.ledger.kpis import Figure
 from reporting.figures import breakdown
+from reporting.figures.clicks import clicks_by_url
 from reporting.reports import click_map, tables
 from reporting.tracking import destinations
 
 from .delivery_pages import readable, tab
-from .log_pages import clicks_by_url
 
 
 def delivery_report(request: HttpRequest, pk: int) -> HttpResponse:

@@ -24,8 +24,8 @@ from deliveries.api.deliveries import COMMANDS
 from deliveries.ledger import masked_rows
 from deliveries.lifecycle.commands import Refused
 from deliveries.models import Delivery
-from reporting.admin import log_pages
 from reporting.figures import breakdown, kept_figures
+from reporting.figures.clicks import clicks_by_url
 from reporting.figures.history import MOST, history
 from reporting.figures.selections import tracking_logs
 from reporting.models import Figures, TrackedUrl, TrackingLog, TrackingType
@@ -171,7 +171,7 @@ class TrackedUrlView(APIView):
     def get(self, request: Request, pk: int) -> Response:
         """In order of place, with how often each was clicked."""
         delivery = _readable(request, pk)
-        rows = log_pages.clicks_by_url(delivery, breakdown.summed(delivery)[0])
+        rows = clicks_by_url(delivery, breakdown.summed(delivery)[0])
         return Response(TrackedUrlSerializer(rows, many=True, context={"request": request}).data)
 
 

@@ -14,19 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from csp.constants import SELF
-from csp.decorators import csp_replace
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.clickjacking import xframe_options_sameorigin
 
-from campaigns.accounts import permissions
 from campaigns.core import formats
 from deliveries.models import Delivery
-from reporting.admin.delivery_pages import readable
 from reporting.models.exports import Export
 
 from .selections import Selection
@@ -110,29 +102,6 @@ def shown(export: Export | None) -> Shown:
     if export.total is None:
         return Shown(_("Counting the rows…"), going=True)
     return Shown(_("%(rows)s of %(all)s rows") % rows, going=True, share=(export.rows, max(export.total, 1)))
-
-
-@xframe_options_sameorigin
-@csp_replace({"frame-ancestors": [SELF]})  # type: ignore[arg-type]
-def progress(request: HttpRequest, pk: int, key: str) -> HttpResponse:
-    """The frame. GET: how far the file is, with a Refresh header while it grows. POST: cancel it. 403 without the role
-    Export; of other people's files nothing is told."""
-    delivery = readable(request, pk)
-    permissions.require_export(request.user, delivery.campaign)
-    somebody: Any = request.user
-    mine = Export.objects.filter(delivery=delivery, user=somebody, key=key).order_by("-pk")
-    if request.method == "POST":
-        mine.filter(ended_at=None).update(cancelled_at=timezone.now())
-        return redirect(request.get_full_path())
-    export = mine.first()
-    now, looks = shown(export), request.GET.get("looks", "")
-    number = int(looks) if looks.isdecimal() and len(looks) < 4 else 0
-    response = TemplateResponse(request, "reporting/export_progress.html", {"now": now})
-    if now.going:
-        response["Refresh"] = "1"
-    elif export is None and number < LOOKS:
-        response["Refresh"] = f"2; url=?looks={number + 1}"
-    return response
 
 
 def forget(before: datetime) -> None:

@@ -19,7 +19,8 @@ from openpyxl import Workbook
 
 from campaigns.accounts import permissions
 from campaigns.core.kept_text import said as _
-from deliveries.models import Delivery, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery
 
 from .export_progress import Watch
 from .selections import Selection, local

@@ -20,8 +20,9 @@ from campaigns.core.kept_text import said as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.ledger import recount
 from deliveries.ledger.counters import counters
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle.commands import Refused, ask
-from deliveries.models import Delivery, DeliveryEvent, log_event
+from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import LogStatus
 from reporting.models import CLICKING, OPENING, Figures, TrackingLog, TrackingType
 from reporting.tracking import bot_detection

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.accounts.masking import Sight
-from campaigns.admin.base import starts_with
+from campaigns.core.search import starts_with
 from deliveries.ledger import exclusion_filters, masked_rows
 from deliveries.models import Delivery, ExclusionLog, SendingLog
 from deliveries.models.states import LogStatus

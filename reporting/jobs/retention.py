@@ -22,8 +22,9 @@ from django.utils import timezone
 from campaigns.core.kept_text import said as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.feedback import retention
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import deletion
-from deliveries.models import Delivery, ExclusionLog, SendingLog, log_event
+from deliveries.models import Delivery, ExclusionLog, SendingLog
 from deliveries.models.states import ENDED
 from deliveries.models.storage import partitions
 from reporting.figures import export_progress, kept_figures

@@ -20,9 +20,9 @@ from deliveries.ledger.kpis import Counters, Figure
 from deliveries.models import Delivery, ExclusionCause
 from deliveries.models.states import CONFIRMED, LogStatus, Reason
 from deliveries.models.storage import sql
-from reporting.admin.log_pages import clicks_by_url
 from reporting.figures import breakdown
 from reporting.figures.breakdown import Breakdown
+from reporting.figures.clicks import clicks_by_url
 from reporting.models import Figures
 
 from . import charts, reactions

@@ -8,7 +8,8 @@ from typing import Any
 from django.db.models import Count
 
 from campaigns.core.kept_text import said as _
-from deliveries.models import Delivery, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery
 from reporting.models import TrackedUrl
 
 from .destinations import compile_frozen

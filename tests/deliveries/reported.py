@@ -10,11 +10,10 @@ from django.utils import timezone
 
 from deliveries.feedback import apply_events
 from deliveries.feedback.apply_events import Event
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.models import Delivery, FeedbackEvent, SendingLog
 from deliveries.models.states import FailureType, LogMove, Reason
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 
 Kind, Source = FeedbackEvent.Kind, FeedbackEvent.Source
 _keys = count()
@@ -58,7 +57,7 @@ def relay(delivery: Delivery, number: int | None = None) -> list[SendingLog]:
         rows = leases.claim(lease, 500) if lease else []
         taken = rows if left is None else rows[:left]
         if lease:
-            statuses.record(lease, [Change(row.log_id, accepted, row.attempts) for row in taken])
+            results.record(lease, [Change(row.log_id, accepted, row.attempts) for row in taken])
             leases.release(lease)
         left = None if left is None else left - len(taken)
     return list(SendingLog.objects.filter(delivery=delivery, relayed_at__isnull=False).order_by("pk"))

@@ -18,13 +18,12 @@ from django.core.management import call_command
 
 from campaigns.models import Audience, Brand, Campaign, Message
 from deliveries.feedback import apply_events
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.models import Delivery, QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.routing import Routing
 from deliveries.models.states import LogMove
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from tests.deliveries.reported import KINDS, event
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
@@ -61,7 +60,7 @@ def send() -> None:
     for batch in Delivery.objects.get().batches.order_by("pk"):
         lease = leases.take(batch.pk)
         while lease and (rows := leases.claim(lease, 20)):
-            statuses.record(lease, [Change(row.log_id, LogMove.RELAY, row.attempts) for row in rows])
+            results.record(lease, [Change(row.log_id, LogMove.RELAY, row.attempts) for row in rows])
         if lease:
             leases.release(lease)
 

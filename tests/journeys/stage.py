@@ -24,7 +24,8 @@ from django.utils import timezone
 from campaigns.accounts.permissions import sync_roles
 from campaigns.models import Audience, Brand, Campaign, Message, Profile, Schedule
 from campaigns.models.units import ROOT, PersonUnit
-from deliveries.models import Batch, Delivery, ExclusionCause, ExclusionLog, Routing, SendingLog, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Batch, Delivery, ExclusionCause, ExclusionLog, Routing, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
 from deliveries.preparation.seal import current_seal
 

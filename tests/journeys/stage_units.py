@@ -9,14 +9,8 @@ from django.utils import timezone
 
 def traces(delivery: Any, by: Any, person: Any, seed: Any) -> dict[str, int]:
     """In: a prepared delivery. Out: the keys of what was made, by model."""
-    from deliveries.models import (
-        ExclusionCause,
-        ExclusionLog,
-        FeedbackEvent,
-        QuarantinedAddress,
-        SendingLog,
-        log_event,
-    )
+    from deliveries.ledger.events import log_event
+    from deliveries.models import ExclusionCause, ExclusionLog, FeedbackEvent, QuarantinedAddress, SendingLog
     from deliveries.models.proofs import Proof, ProofRecipient, Verdict
     from deliveries.models.states import LogStatus, State
     from reporting.models import Figures, TrackingLog

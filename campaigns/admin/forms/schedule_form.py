@@ -14,10 +14,10 @@ from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.admin.preview import clean_formula
 from campaigns.models import Schedule
 from campaigns.models.schedule import TWO_TIMES, Recurrence
 from campaigns.scheduling.calendar import LAST_DAY, change_of_clock, instant, named, wall_clock
+from campaigns.targeting.known_fields import clean_formula
 
 
 class LabelledSplitDateTime(AdminSplitDateTime):

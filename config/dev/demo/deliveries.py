@@ -24,13 +24,12 @@ from django.utils import timezone
 from campaigns.accounts.permissions import PREPARERS, STARTERS, sync_roles
 from campaigns.models import Audience, Brand, Campaign, Message, Profile, ProofDomain
 from campaigns.models.units import ROOT
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.lifecycle import commands, progress
 from deliveries.models import Delivery, QuarantinedAddress, Routing
 from deliveries.models.states import FailureType, LogMove, Reason
 from deliveries.preparation import prepare
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 
 from . import people as demo_people
 
@@ -211,7 +210,7 @@ def _send(delivery: Delivery, by: Any) -> Delivery:
         lease = leases.take(batch_id)
         assert lease is not None
         while rows := leases.claim(lease, 500):
-            statuses.record(lease, [_answer(row, dice) for row in rows])
+            results.record(lease, [_answer(row, dice) for row in rows])
         leases.release(lease)
     progress.conclude(delivery.pk)
     _age(delivery)

@@ -19,7 +19,7 @@ from campaigns.core.account_names import name_of
 from campaigns.core.translate_kept import retold
 from campaigns.models import Schedule
 from campaigns.targeting import audiences, typologies
-from deliveries.ledger.counters import counters
+from deliveries.ledger.counters import counters, series_counters
 from deliveries.ledger.kpis import Counters
 from deliveries.lifecycle import deletion, wave_gates
 from deliveries.lifecycle.recurrence import series_seal
@@ -30,7 +30,7 @@ from deliveries.preparation.seal import changed_since_prepared
 
 from .action_bar import Banner, Button, Rights, buttons, notes
 from .deployment_block import Deployment, Sample, deployment
-from .series_block import series_block, series_counters
+from .series_block import series_block
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A view model like deployment_block.py, whose block it fills. A series itself is 
 
 from __future__ import annotations
 
-from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,29 +13,13 @@ from campaigns.core.translate_kept import retold
 from campaigns.scheduling.calendar import BadRecurrence
 from campaigns.targeting import audiences, typologies
 from deliveries.ledger.kpis import Counters
-from deliveries.models import Batch, Delivery
-from deliveries.models.states import CONFIRMED
+from deliveries.models import Delivery
 from deliveries.preparation import seal
 
 from .deployment_block import Deployment, kpi_tiles
 
 UPCOMING = 10
 SHOWN = 3  # of them, to whoever switches it on
-_SUMMED = ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
-
-
-def series_counters(series: Delivery) -> Counters:
-    """The sums over all executions that were confirmed, those among them that were deleted since; two queries."""
-    figures = series_figures(Delivery.objects.filter(parent=series))
-    return Counters(**{name: number + series.kept_figures.get(name, 0) for name, number in figures.items()})
-
-
-def series_figures(executions: QuerySet[Delivery]) -> dict[str, int]:
-    """{counter: sum over those of the executions that were confirmed}."""
-    confirmed = executions.filter(state__in=CONFIRMED)
-    own = confirmed.aggregate(**{name: Sum(name, default=0) for name in ("to_deliver", "opens", "clicks")})
-    rows = Batch.objects.filter(delivery__in=confirmed)
-    return own | rows.aggregate(**{name: Sum(name, default=0) for name in _SUMMED})
 
 
 def series_block(series: Delivery, counters: Counters) -> Deployment:

@@ -18,8 +18,9 @@ from campaigns.core.kept_text import said as _
 from campaigns.models import Message, Schedule
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle.recurrence import series_seal
-from deliveries.models import Delivery, DeliveryEvent, log_event
+from deliveries.models import Delivery, DeliveryEvent
 from deliveries.preparation import seal as sealing
 from deliveries.preparation import validity
 

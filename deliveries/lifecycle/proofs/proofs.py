@@ -33,14 +33,15 @@ from campaigns.models.people.seeds import TestProfile
 from campaigns.targeting import audiences
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle.commands import ask
-from deliveries.models import Batch, Delivery, DeliveryEvent, Routing, SendingLog, log_event
+from deliveries.lifecycle.proofs import proof_content
+from deliveries.models import Batch, Delivery, DeliveryEvent, Routing, SendingLog
 from deliveries.models.proofs import MOST, Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, Act, State, advance
 from deliveries.preparation import control_rules
 from deliveries.preparation import seal as sealing
 from deliveries.preparation.control_rules import Facts, Phase
-from deliveries.sending import compose_proof
 
 from . import addresses, limits
 
@@ -152,8 +153,8 @@ def _check_size(delivery: Delivery, by: Any, size: int) -> None:
 
 def _content(delivery: Delivery, *, real: bool) -> dict[str, Any]:
     """What is sent: for the target's profiles what was prepared, for test profiles alone the message as it stands."""
-    now = delivery.content if real else compose_proof.of_now(delivery.message, audiences.attribute_names())
-    content = compose_proof.marked(now)
+    now = delivery.content if real else proof_content.of_now(delivery.message, audiences.attribute_names())
+    content = proof_content.marked(now)
     try:
         compiled = compile_content(content["subject"], content["html"], content["text"], fields=content["fields"])
         if errors := stopping(compiled):

@@ -14,9 +14,10 @@ from campaigns.core.kept_text import said
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle.commands import ask
 from deliveries.lifecycle.confirming import four_eyes
-from deliveries.models import Delivery, DeliveryEvent, log_event
+from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, State
 from deliveries.preparation.seal import changed_since_prepared

@@ -25,10 +25,11 @@ from campaigns.models.schedule import Recurrence
 from campaigns.scheduling import calendar
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import commands
 from deliveries.lifecycle.commands import Refused, ask
 from deliveries.lifecycle.confirming import seen_form
-from deliveries.models import Delivery, DeliveryEvent, log_event
+from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import EDITABLE, Act, State, advance
 from deliveries.preparation import prepare, seal, validity
 

@@ -15,7 +15,8 @@ from campaigns.audit import trail
 from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
-from deliveries.models import Delivery, DeliveryEvent, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery, DeliveryEvent
 
 from . import slots
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef
 
 from campaigns.core.kept_text import said as _
-from deliveries.models import Delivery, SendingLog, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import LogStatus
 
 

@@ -21,9 +21,10 @@ from campaigns.core.kept_text import said as _
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import commands
 from deliveries.lifecycle.confirming import rerouting
-from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, log_event
+from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog
 from deliveries.models.runs import Run
 from deliveries.models.states import EDITABLE, PREPARING, RUNNING, Act, LogStatus, Reason, State, advance
 from deliveries.preparation import seal, validity

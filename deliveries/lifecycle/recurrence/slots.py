@@ -7,7 +7,8 @@ from datetime import datetime
 from campaigns.core import formats
 from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
-from deliveries.models import Delivery, log_event
+from deliveries.ledger.events import log_event
+from deliveries.models import Delivery
 from deliveries.preparation import validity
 
 

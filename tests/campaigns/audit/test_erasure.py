@@ -17,7 +17,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.audit import chain, erasure, trail, triggers, verify
+from campaigns.audit import chain, erasure, retention, trail, triggers, verify
 from campaigns.consent import changes
 from campaigns.models import Audience, Profile, TestProfile, TypologyRule, audit_values
 from campaigns.models.audit import AuditEntry, AuditValue, Unchangeable
@@ -224,7 +224,7 @@ def test_an_erasure_that_somebody_makes_up_excuses_nothing(ann: Profile, setting
 
 
 def test_values_go_with_their_entries_when_their_time_is_over(ann: Profile) -> None:
-    chain.purge(timezone.now())
+    retention.purge(timezone.now())
     assert found() == "" and not AuditValue.objects.exclude(entry__act="audit.purged").exists()
 
 
@@ -243,7 +243,7 @@ def test_nobody_changes_values_by_models_or_sql_but_erasing_goes_on(ann: Profile
     try:
         with pytest.raises(DatabaseError, match="only ever added to"), transaction.atomic():
             change("UPDATE campaigns_auditvalue SET after = 'x' WHERE id = %s", value.pk)
-        assert erasure.erase_person(profile=ann.pk).values and chain.purge(timezone.now()) and found() == ""
+        assert erasure.erase_person(profile=ann.pk).values and retention.purge(timezone.now()) and found() == ""
     finally:
         triggers.unprotect()
 

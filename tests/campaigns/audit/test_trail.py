@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.audit import chain as audit_chain
-from campaigns.audit import trail, triggers, verify
+from campaigns.audit import retention, trail, triggers, verify
 from campaigns.models import Campaign
 from campaigns.models.audit import AuditEntry, AuditValue, Unchangeable
 from campaigns.models.units import GroupUnit, OrganizationalUnit, PersonUnit
@@ -176,7 +176,7 @@ def test_a_row_altered_before_it_is_sealed_is_found() -> None:
 
 def test_what_is_over_its_time_goes_and_the_rest_is_still_proved(chain: list[AuditEntry]) -> None:
     limit = AuditEntry.objects.get(pk=chain[3].pk).at
-    assert audit_chain.purge(limit) == chain[2].position
+    assert retention.purge(limit) == chain[2].position
     assert found(*audit_chain.anchors()) == "" and verify.verify().first == chain[3].position
     sql("DELETE FROM audit WHERE id = %s", chain[3].pk)
     assert f"entries 1 to {chain[3].position} were removed" in found()
@@ -192,7 +192,7 @@ def test_a_kill_in_the_middle_of_deleting_is_no_finding(chain: list[AuditEntry],
 
     monkeypatch.setattr(AuditEntry.objects.none().__class__, "_raw_delete", killed)
     with pytest.raises(KeyboardInterrupt):
-        audit_chain.purge(chain[4].at)
+        retention.purge(chain[4].at)
     assert found() == ""
 
 
@@ -217,7 +217,7 @@ def test_the_database_itself_refuses(chain: list[AuditEntry]) -> None:
                 sql(statement, chain[2].pk)
         trail.record("test.more")
         audit_chain.seal()  # sealing and what is over its time go on
-        assert audit_chain.purge(chain[3].at) and found() == ""
+        assert retention.purge(chain[3].at) and found() == ""
     finally:
         triggers.unprotect()
 

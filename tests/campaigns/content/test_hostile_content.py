@@ -18,7 +18,7 @@ from campaigns.content.liquid.source import read
 from campaigns.content.problems import ContentError
 from campaigns.scheduling.date_formula import read_date
 from campaigns.targeting.csv_profiles import FileError, ProfileFile
-from deliveries.sending import compose_proof
+from deliveries.lifecycle.proofs import proof_content
 from tests.hostile import shapes, slow_ones, spent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "message of text": lambda text: message("", text),
     "link": lambda text: message('<a href="http://a.example/{}">x</a>'.format(text.replace('"', ""))),
     "kind of a URL": links._kind,
-    "proof": lambda text: compose_proof.marked({"html": text, "text": "", "subject": "", "fields": []}),
+    "proof": lambda text: proof_content.marked({"html": text, "text": "", "subject": "", "fields": []}),
     "entities": entities.unescape,
     "file's first line": file,
     "file": lambda text: file(f"email,city\n{text}"),
@@ -95,8 +95,8 @@ def test_a_megabyte_of_any_shape_takes_a_second_at_most_and_a_file_of_as_many_ba
 
 def test_four_thousand_body_ends_cost_a_proof_nothing() -> None:
     content = {"html": "</body>" * 4_000 + "x" * 500_000, "text": "", "subject": "", "fields": []}
-    assert spent(partial(compose_proof.marked, content)) < 0.3
-    assert compose_proof.marked(content)["html"].endswith("</p></body>" + "x" * 500_000)
+    assert spent(partial(proof_content.marked, content)) < 0.3
+    assert proof_content.marked(content)["html"].endswith("</p></body>" + "x" * 500_000)
 
 
 @pytest.mark.parametrize("address", ["http://a.example/" + ")" * 1_980 + " ", "http://a.example/" + ").)" * 660 + " "])

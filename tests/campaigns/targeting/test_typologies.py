@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from campaigns.messages import duplication
-from campaigns.models import ControlGroup, Message, Typology, TypologyRule
+from campaigns.models import ControlGroup, Message, Typology, TypologyRule, typology_rules
 from campaigns.targeting import typologies
 from deliveries.preparation.control_rules import RULES
 from tests.campaigns.admin.test_admin import form, url
@@ -30,7 +30,7 @@ def rule_form(**changes):
 
 def test_every_control_rule_has_its_line_in_the_catalogue_with_the_same_level():
     levels = {rule.code: rule.severity for rule in RULES if rule.code != "content"}  # that one has codes of its own
-    assert {code: typologies.CONTROL_RULES[code].level for code in levels} == levels
+    assert {code: typology_rules.CONTROL_RULES[code].level for code in levels} == levels
 
 
 @pytest.mark.parametrize("fields, field", [

@@ -8,13 +8,12 @@ from django.db import connection
 from django.utils import timezone
 
 from deliveries.feedback import apply_events
-from deliveries.ledger import statuses
+from deliveries.ledger.change import Change
 from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
-from deliveries.ledger.statuses import Change
 from deliveries.models import Batch, Delivery, FeedbackEvent, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import LogMove, LogStatus, Reason, State
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from tests.deliveries.reported import event, relay, report
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
@@ -162,7 +161,7 @@ def test_a_report_that_comes_before_its_250_is_recorded_stands(make, mode):
     lease = leases.take(delivery.batches.get().pk)
     [row] = leases.claim(lease, 10)
     apply_events.apply([event(row.log_id, "delivered")])
-    statuses.record(lease, [Change(row.log_id, LogMove.RELAY if mode else LogMove.ACCEPT, 0)])
+    results.record(lease, [Change(row.log_id, LogMove.RELAY if mode else LogMove.ACCEPT, 0)])
     leases.release(lease)
     log = SendingLog.objects.get()
     assert (log.status, log.attempts, log.claim_fence, log.due_at) == (SENT, 1, None, None)
@@ -174,7 +173,7 @@ def test_any_report_settles_a_row_in_doubt(make, mode, what, status):
     delivery = make(feedback_service=mode)
     lease = leases.take(delivery.batches.get().pk)
     [row] = leases.claim(lease, 10)
-    statuses.record(lease, [Change(row.log_id, LogMove.DOUBT, 0)])
+    results.record(lease, [Change(row.log_id, LogMove.DOUBT, 0)])
     report(SendingLog.objects.get(), what)
     assert SendingLog.objects.get().status == status
     assert figures(delivery) == true_figures(delivery)
@@ -203,7 +202,7 @@ def test_the_servers_words_of_the_dialogue_are_kept_and_weighed(make):
     delivery = make(2)
     lease = leases.take(delivery.batches.get().pk)
     first, second = leases.claim(lease, 10)
-    statuses.record(lease, [
+    results.record(lease, [
         Change(first.log_id, LogMove.REFUSE, 0, 2, Reason.USER_UNKNOWN, "550 5.1.1 no such user"),
         Change(second.log_id, LogMove.DEFER, 0, 1, Reason.MAILBOX_FULL, "452 4.2.2 full", timezone.now()),
     ])  # fmt: skip

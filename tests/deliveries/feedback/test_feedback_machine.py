@@ -14,16 +14,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from campaigns.models import Audience, Brand, Campaign, Message, Profile
 from deliveries.feedback import apply_events
 from deliveries.ledger import reports as verdicts
-from deliveries.ledger import statuses, transitions
+from deliveries.ledger import transitions
+from deliveries.ledger.change import Change
 from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
-from deliveries.ledger.statuses import Change
 from deliveries.ledger.transitions import Fact
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery, SendingLog
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason, State
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from tests.deliveries.reported import KINDS, event
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
@@ -70,7 +70,7 @@ class History(RuleBasedStateMachine):
             if lease is None:
                 continue
             rows = leases.claim(lease, number)
-            statuses.record(lease, [self._change(row, moves[row.log_id % len(moves)]) for row in rows])
+            results.record(lease, [self._change(row, moves[row.log_id % len(moves)]) for row in rows])
             leases.release(lease)
 
     def _change(self, row, move):

@@ -5,12 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import FailureType, LogMove, LogStatus, Reason, State
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from tests.deliveries.reported import relay, report
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
@@ -41,7 +40,7 @@ def try_again(delivery, *moves, **extra):
     lease = leases.take(delivery.batches.get().pk)
     [row] = leases.claim(lease, 10)
     if moves:
-        statuses.record(lease, [Change(row.log_id, moves[0], row.attempts, **extra)])
+        results.record(lease, [Change(row.log_id, moves[0], row.attempts, **extra)])
     leases.release(lease)
     return SendingLog.objects.get()
 

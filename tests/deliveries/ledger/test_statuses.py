@@ -10,10 +10,10 @@ from hypothesis.extra.django import TestCase
 
 from campaigns.models import Audience, Brand, Campaign, Message
 from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.models import SendingLog
 from deliveries.models.states import FailureType, LogMove, LogStatus, Reason
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def claimed(lease):
 ])  # fmt: skip
 def test_each_outcome_changes_its_row_and_its_counters(delivery, lease, move, extra, status, counters):
     first, *_ = claimed(lease)
-    statuses.record(lease, [Change(first, move, 0, reply="said", **extra)])
+    results.record(lease, [Change(first, move, 0, reply="said", **extra)])
     row = SendingLog.objects.get(pk=first)
     assert (row.status, row.reply) == (status, "said")
     expected = {"total": 3, "pending": 2}
@@ -56,10 +56,10 @@ def test_each_outcome_changes_its_row_and_its_counters(delivery, lease, move, ex
 
 def test_a_deferred_row_that_is_accepted_later_retries_no_more(delivery, lease):
     first, *_ = claimed(lease)
-    statuses.record(lease, [Change(first, LogMove.DEFER, 0, due_at=timezone.now() - timedelta(seconds=1))])
+    results.record(lease, [Change(first, LogMove.DEFER, 0, due_at=timezone.now() - timedelta(seconds=1))])
     assert figures(delivery)["retrying"] == 1
     again = next(row for row in leases.claim(lease, 100) if row.log_id == first)
-    statuses.record(lease, [Change(first, LogMove.ACCEPT, again.attempts)])
+    results.record(lease, [Change(first, LogMove.ACCEPT, again.attempts)])
     assert figures(delivery) == {"total": 3, "pending": 2, "sent": 1, "relayed": 1} == true_figures(delivery)
 
 
@@ -67,36 +67,34 @@ def test_an_older_fence_records_nothing(delivery, lease):
     rows = claimed(lease)
     leases.take(lease.batch_id)  # as a worker does that found the first one dead
     with pytest.raises(leases.LeaseLost):
-        statuses.record(lease, [Change(rows[0], LogMove.ACCEPT, 0)])
+        results.record(lease, [Change(rows[0], LogMove.ACCEPT, 0)])
     assert figures(delivery) == {"total": 3, "pending": 3}
     assert not lease.alive
 
 
 def test_a_row_that_moved_meanwhile_changes_nothing_while_the_others_do(delivery, lease):
     rows = claimed(lease)
-    statuses.record(lease, [Change(rows[0], LogMove.ACCEPT, 0)])
-    statuses.record(lease, [Change(row, LogMove.ACCEPT, 0) for row in rows])
+    results.record(lease, [Change(rows[0], LogMove.ACCEPT, 0)])
+    results.record(lease, [Change(row, LogMove.ACCEPT, 0) for row in rows])
     assert figures(delivery) == {"total": 3, "sent": 3, "relayed": 3}
 
 
 def test_what_the_server_said_is_kept_as_one_line_of_500_characters(lease):
     first, *_ = claimed(lease)
-    statuses.record(lease, [Change(first, LogMove.REFUSE, 0, reply="a\0b\r\n“c”" + "x" * 1000)])
+    results.record(lease, [Change(first, LogMove.REFUSE, 0, reply="a\0b\r\n“c”" + "x" * 1000)])
     assert SendingLog.objects.get(pk=first).reply == ("a b  “c”" + "x" * 1000)[:500]
 
 
 def test_cancelling_leaves_claimed_and_relayed_rows_alone(delivery, lease):
     rows = claimed(lease)
-    statuses.record(
-        lease, [Change(rows[0], LogMove.RELAY, 0), Change(rows[1], LogMove.DEFER, 0, due_at=timezone.now())]
-    )
+    results.record(lease, [Change(rows[0], LogMove.RELAY, 0), Change(rows[1], LogMove.DEFER, 0, due_at=timezone.now())])
     assert statuses.cancel_unsent(delivery.pk) == 1
     assert figures(delivery) == {"total": 3, "pending": 2, "cancelled": 1, "relayed": 1} == true_figures(delivery)
 
 
 def test_expired_rows_fail_and_count_as_soft_only_if_the_server_had_answered(delivery, lease):
     rows = claimed(lease)
-    statuses.record(lease, [Change(rows[0], LogMove.DEFER, 0, reply="greylisted", due_at=timezone.now())])
+    results.record(lease, [Change(rows[0], LogMove.DEFER, 0, reply="greylisted", due_at=timezone.now())])
     leases.release(lease)
     assert statuses.expire_unsent(delivery.pk) == 3
     assert figures(delivery) == {"total": 3, "failed": 3, "soft": 1} == true_figures(delivery)
@@ -105,7 +103,7 @@ def test_expired_rows_fail_and_count_as_soft_only_if_the_server_had_answered(del
 
 def test_settling_a_doubt_by_sending_again_makes_the_batch_due(delivery, lease):
     rows = claimed(lease)
-    statuses.record(lease, [Change(row, LogMove.DOUBT, 0) for row in rows])
+    results.record(lease, [Change(row, LogMove.DOUBT, 0) for row in rows])
     leases.release(lease)
     assert delivery.batches.get().next_due_at is None
     moves = [Change(rows[0], LogMove.SETTLE_SENT, 0), Change(rows[1], LogMove.SETTLE_RESEND, 0, due_at=timezone.now())]
@@ -142,7 +140,7 @@ class TestLedgersBalance(TestCase):
             due_at = past if step is LogMove.DEFER else None
             how = FailureType.SOFT if step is LogMove.REFUSE else FailureType.NONE
             rows = leases.claim(lease, 2)
-            statuses.record(lease, [Change(r.log_id, step, r.attempts, how, due_at=due_at) for r in rows])
+            results.record(lease, [Change(r.log_id, step, r.attempts, how, due_at=due_at) for r in rows])
         elif step in ("again", "sent"):
             move = LogMove.SETTLE_RESEND if step == "again" else LogMove.SETTLE_SENT
             doubts = SendingLog.objects.filter(delivery=delivery, status=LogStatus.IN_DOUBT)

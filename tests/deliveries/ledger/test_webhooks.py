@@ -22,8 +22,9 @@ from rest_framework.test import APIClient
 from campaigns.models.audit import AuditEntry, AuditValue
 from deliveries.ledger import webhooks
 from deliveries.ledger.errors import Refused
+from deliveries.ledger.events import log_event
 from deliveries.lifecycle import commands
-from deliveries.models import Delivery, Proof, log_event
+from deliveries.models import Delivery, Proof
 from deliveries.models.states import State
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
 from deliveries.preparation.seal import current_seal

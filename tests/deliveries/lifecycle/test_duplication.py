@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from campaigns.models import AuditEntry, Message, Profile, Recurrence, Schedule
-from deliveries.admin.dashboard.series_block import series_counters
+from deliveries.ledger.counters import series_counters
 from deliveries.lifecycle import commands, deletion, duplication, progress
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionLog, SendingLog

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from campaigns.audit import chain, erasure, trail
+from campaigns.audit import chain, erasure, retention, trail
 from campaigns.models import Profile
 from campaigns.models.audit import AuditEntry
 from deliveries.lifecycle import commands, evidence, evidence_check
@@ -219,7 +219,7 @@ def test_a_pack_outlives_the_entries_whose_time_is_over(sent: Delivery, root: An
     from django.utils import timezone
 
     source = packed(sent, root)
-    chain.purge(timezone.now())
+    retention.purge(timezone.now())
     assert findings(source) == ""
 
 
@@ -261,8 +261,8 @@ def test_an_evidence_pack_masks_the_log_for_a_guest_from_a_unit_beside(message, 
     from guardian.shortcuts import assign_perm
 
     from campaigns.models.units import ROOT, OrganizationalUnit, PersonUnit
+    from deliveries.ledger.events import log_event
     from deliveries.lifecycle import commands, evidence
-    from deliveries.models import log_event
 
     beside = OrganizationalUnit.objects.create(label="Beside", name="beside", parent_id=ROOT)
     guest = make_user("guest")

@@ -5,11 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.models import Batch, Delivery, QuarantinedAddress, SendingLog
 from deliveries.models.states import LogMove, State
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 
 from .sending_rows import sending_delivery
 
@@ -115,7 +114,7 @@ def test_releasing_gives_unsent_rows_back_as_if_never_claimed(batch):
 
 def test_a_finished_batch_is_due_no_more(batch):
     lease = leases.take(batch.pk)
-    statuses.record(lease, [Change(row.log_id, LogMove.ACCEPT, 0) for row in leases.claim(lease, 9)])
+    results.record(lease, [Change(row.log_id, LogMove.ACCEPT, 0) for row in leases.claim(lease, 9)])
     leases.release(lease)
     batch.refresh_from_db()
     assert (batch.next_due_at, batch.lease_until) == (None, None)
@@ -126,7 +125,7 @@ def test_a_batch_with_deferred_rows_is_due_when_the_first_of_them_is(batch):
     rows = leases.claim(lease, 9)
     later = timezone.now() + timedelta(minutes=5)
     changes = [Change(row.log_id, LogMove.DEFER, 0, due_at=later + timedelta(minutes=i)) for i, row in enumerate(rows)]
-    statuses.record(lease, changes)
+    results.record(lease, changes)
     leases.release(lease)
     batch.refresh_from_db()
     assert abs(batch.next_due_at - later) < timedelta(seconds=1)

@@ -2,13 +2,12 @@
 
 import pytest
 
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.lifecycle import in_doubt
 from deliveries.lifecycle.commands import Refused
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import LogMove, LogStatus, State
-from deliveries.sending import leases, recovery
+from deliveries.sending import leases, recovery, results
 from deliveries.sending.journal import BatchLock, Journal
 
 from .sending_rows import figures, sending_delivery, true_figures
@@ -105,7 +104,7 @@ def test_a_row_recorded_before_the_death_is_not_replayed(delivery, tmp_path):
     row = leases.claim(lease, 1)[0].log_id
     journal.intent(row)
     journal.accepted(row)
-    statuses.record(lease, [Change(row, LogMove.ACCEPT, 0, reply="250 queued as A1")])
+    results.record(lease, [Change(row, LogMove.ACCEPT, 0, reply="250 queued as A1")])
     recover(delivery, tmp_path)
     assert SendingLog.objects.get(pk=row).reply == "250 queued as A1"
     assert figures(delivery)["relayed"] == 1

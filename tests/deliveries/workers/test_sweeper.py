@@ -6,13 +6,12 @@ import pytest
 from django.utils import timezone
 
 from campaigns.core import queue
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery
 from deliveries.models.heartbeat import Heartbeat
 from deliveries.models.states import LogMove, State
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from deliveries.sending.journal import BatchLock, Journal
 from deliveries.workers import sweeper
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
@@ -133,7 +132,7 @@ def test_a_stop_that_was_cut_off_is_completed(message, routing):
 
 def record(delivery, move, **extra):
     lease = leases.take(delivery.batches.get().pk)
-    statuses.record(lease, [Change(row.log_id, move, 0, **extra) for row in leases.claim(lease, 9)])
+    results.record(lease, [Change(row.log_id, move, 0, **extra) for row in leases.claim(lease, 9)])
     leases.release(lease)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from deliveries.admin.dashboard.series_block import series_counters
 from deliveries.feedback import apply_events
-from deliveries.ledger.counters import counters
+from deliveries.ledger.counters import counters, series_counters
 from deliveries.lifecycle.commands import Refused
 from deliveries.models import Delivery, ExclusionLog, FeedbackEvent, SendingLog
 from deliveries.models.states import Reason, State

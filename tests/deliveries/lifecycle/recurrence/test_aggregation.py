@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from campaigns.models import ControlGroup, Profile, Recurrence, Typology
-from deliveries.admin.dashboard.series_block import series_counters
+from deliveries.ledger.counters import series_counters
 from deliveries.lifecycle import auto_start, commands, deletion, progress
 from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Batch, Delivery, ExclusionCause, QuarantinedAddress, Run, SendingLog

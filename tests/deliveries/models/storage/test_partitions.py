@@ -18,13 +18,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deliveries.ledger import statuses
-from deliveries.ledger.statuses import Change
+from deliveries.ledger.change import Change
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import LogMove, State
 from deliveries.models.storage import partition_lookup, partitions
 from deliveries.models.storage.partitions import Range, missing
-from deliveries.sending import leases
+from deliveries.sending import leases, results
 from reporting.jobs import retention
 from reporting.models import Figures, TrackingLog
 from tests.deliveries.sending.sending_rows import figures, sending_delivery
@@ -162,7 +161,7 @@ def test_what_sends_a_batch_opens_its_partition_alone(message, routing):
     with CaptureQueriesContext(connection) as seen:
         lease = leases.take(delivery.batches.get().pk)
         rows = leases.claim(lease, 2)
-        statuses.record(lease, [Change(row.log_id, LogMove.ACCEPT, 0) for row in rows])
+        results.record(lease, [Change(row.log_id, LogMove.ACCEPT, 0) for row in rows])
         leases.release(lease)
     asked = [query["sql"] for query in seen if "deliveries_sendinglog" in query["sql"]]
     own = f"deliveries_sendinglog_{delivery.pk}_{delivery.pk}"
