@@ -10,12 +10,12 @@ from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, post_migrate, post_save, pre_save
 from django.dispatch import receiver
 
-from campaigns.audit import sides as audit_sides
 from campaigns.audit import trail, triggers
-from campaigns.audit.sides import Told
-from campaigns.models import watched
-from campaigns.models.audit import AuditEntry
-from campaigns.models.audit_values import Kind
+from campaigns.models.audit import sides as audit_sides
+from campaigns.models.audit import watched
+from campaigns.models.audit.audit_values import Kind
+from campaigns.models.audit.entries import AuditEntry
+from campaigns.models.audit.sides import Told
 
 from . import login_throttle
 

@@ -208,7 +208,7 @@ def require_export(user: AnyUser, campaign: Campaign) -> None:
 
 
 def may_see_proof_domains(user: AnyUser) -> bool:
-    """True if `user` may see which domains proofs may go to; administrators keep them (proof_domains.py)."""
+    """True if `user` may see which domains proofs may go to; administrators keep them (messages/proof_domains.py)."""
     return may_prepare(user, None) or may_administer(user)
 
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.models.audit import AuditEntry, AuditValue
-from campaigns.models.audit_values import WHO
+from campaigns.models.audit.audit_values import WHO
+from campaigns.models.audit.entries import AuditEntry, AuditValue
 
 from .base import BoundedPaginator, WholeLogAdmin
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.accounts import proof_domains
 from campaigns.admin.forms.profile_form import ProfileForm
+from campaigns.messages import proof_domains
 from campaigns.models.people.seeds import TestProfile
 
 from .base import UnitAdmin

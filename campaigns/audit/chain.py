@@ -26,7 +26,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 
 logger = logging.getLogger("campaigns.audit.trail")
 

@@ -20,8 +20,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from campaigns.models import Profile
-from campaigns.models.audit import AuditEntry, AuditValue
-from campaigns.models.audit_values import VERSION, WHO, Kind
+from campaigns.models.audit.audit_values import VERSION, WHO, Kind
+from campaigns.models.audit.entries import AuditEntry, AuditValue
 
 from . import trail
 from .chain import ERASED

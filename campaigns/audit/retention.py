@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from campaigns.audit.chain import ROWS, head, seal
-from campaigns.models.audit import AuditEntry, AuditValue
+from campaigns.models.audit.entries import AuditEntry, AuditValue
+
+from .chain import ROWS, head, seal
 
 logger = logging.getLogger("campaigns.audit.retention")
 

@@ -21,11 +21,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.models import audit_values
-from campaigns.models.audit import AuditEntry, AuditValue
-from campaigns.models.audit_values import Kind, Value, line
+from campaigns.models.audit import audit_values, sides
+from campaigns.models.audit.audit_values import Kind, Value, line
+from campaigns.models.audit.entries import AuditEntry, AuditValue
 
-from . import chain, sides
+from . import chain
 
 Outcome = AuditEntry.Outcome
 

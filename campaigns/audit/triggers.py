@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from campaigns.models.audit import AuditEntry, AuditValue
+from campaigns.models.audit.entries import AuditEntry, AuditValue
 
 _ENTRIES, _VALUES = AuditEntry._meta.db_table, AuditValue._meta.db_table
 _NAMES = {

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from campaigns.audit.retention import PURGED
-from campaigns.models import audit_values
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit import audit_values
+from campaigns.models.audit.entries import AuditEntry
 
 from . import chain as audit_chain
 from .chain import ERASED, START, canonical, link_text, signed
+from .retention import PURGED
 
 PATIENCE = timedelta(minutes=10)  # a row is sealed within seconds; the sweeper comes every few
 

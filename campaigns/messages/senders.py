@@ -13,7 +13,8 @@ from typing import cast
 from campaigns.content.problems import Problem, Severity
 from campaigns.core.kept_text import said as _
 from campaigns.models import Brand, Message, typology_rules
-from campaigns.targeting import typologies
+
+from . import typologies
 
 REPLY_TO = "reply-to-domain"  # code of the control rule
 

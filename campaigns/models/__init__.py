@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from campaigns.models.audit.entries import AuditEntry, AuditValue
+from campaigns.models.people.consent import AddressOptIn, AddressOptOut, ConsentChange
+from campaigns.models.people.imports import ImportProblem, ProfileImport, StagedProfile
+from campaigns.models.people.seeds import TestProfile
+
 from .accounts import LoginTries, SecondFactor
 from .api import ApiToken, ApiWindow, IdempotentRequest
-from .audit import AuditEntry, AuditValue
 from .message import (
     Audience,
     AudienceMember,
@@ -17,9 +21,6 @@ from .message import (
     validate_time_zone,
 )
 from .notices import NoticeOff, ReaderLanguage
-from .people.consent import AddressOptIn, AddressOptOut, ConsentChange
-from .people.imports import ImportProblem, ProfileImport, StagedProfile
-from .people.seeds import TestProfile
 from .proof_domains import ProofDomain
 from .schedule import Recurrence
 from .tracking import NeverTracked, TrackingOptions

@@ -18,14 +18,14 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
 from campaigns.core.translate_kept import retold
+from campaigns.models.audit.watched import Watched
 from campaigns.models.people.consent import AddressOptIn, AddressOptOut, ConsentChange, Consenting  # noqa: F401 - Django finds them
 from campaigns.scheduling import date_formula, waves
 
 from .units import GroupUnit, OrganizationalUnit, PersonUnit, unit_field  # noqa: F401
-from .watched import Watched
 
 if TYPE_CHECKING:
-    from .people.seeds import TestProfile
+    from campaigns.models.people.seeds import TestProfile
 
 
 def validate_time_zone(name: str) -> None:

@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.domains import BadDomain, ascii_domain
+from campaigns.models.audit.watched import Watched
 
 from .units import unit_field
-from .watched import Watched
 
 
 class ProofDomain(models.Model):

@@ -17,10 +17,10 @@ from django.utils.translation import gettext_noop
 
 from campaigns.core.one_line import Line
 from campaigns.core.translate_kept import retold
+from campaigns.models.audit.watched import Watched
 from campaigns.scheduling import calendar
 
 from .message import Message, validate_time_zone
-from .watched import Watched
 
 TWO_TIMES = gettext_noop(
     "A recurring message leaves at the times of its recurrence. Choose “Once confirmed” in its schedule, or remove "

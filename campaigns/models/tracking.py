@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .watched import Watched
+from campaigns.models.audit.watched import Watched
 
 _web = URLValidator(schemes=["http", "https"])
 

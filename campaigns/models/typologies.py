@@ -13,9 +13,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
+from campaigns.models.audit.watched import Watched
 
 from .message import Brand, Campaign, Message
-from .watched import Watched
 
 
 class TypologyRule(models.Model):
@@ -169,6 +169,6 @@ class ControlGroup(models.Model):
 
     def clean(self) -> None:
         """An extraction needs its limit, a sort its field."""
-        from campaigns.models import typology_rules
+        from . import typology_rules
 
         typology_rules.validate_group(self)

@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from campaigns.models import conditions
-from campaigns.models.typologies import ControlGroup, Typology, TypologyRule
+from . import conditions
+from .typologies import ControlGroup, Typology, TypologyRule
 
 LEVELS = {"off": gettext_lazy("off"), "warning": gettext_lazy("warning"), "error": gettext_lazy("error")}
 

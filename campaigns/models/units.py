@@ -15,8 +15,7 @@ from django.db.models.functions import Concat, Substr
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
-
-from .watched import Watched
+from campaigns.models.audit.watched import Watched
 
 ROOT = 1  # the key of All (all), which is always there
 STEP = 8  # digits of a key in a path

@@ -12,7 +12,7 @@ from campaigns.accounts import units
 from campaigns.audit import trail
 from campaigns.consent.changes import Origin
 from campaigns.consent.staged import Tally
-from campaigns.models.audit_values import Kind
+from campaigns.models.audit.audit_values import Kind
 from campaigns.models.people.imports import ProfileImport
 from campaigns.models.units import OrganizationalUnit
 

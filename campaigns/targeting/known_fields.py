@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from campaigns.models import Profile
 from campaigns.models.conditions import PERSONAL_FIELDS
 from campaigns.scheduling import date_formula
-from campaigns.targeting import audiences
+
+from . import audiences
 
 
 def known_fields(sample: int = 500) -> list[str]:

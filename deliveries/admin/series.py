@@ -16,9 +16,9 @@ from campaigns.content.fingerprint import changed_since_seen, word
 from campaigns.core.translate_kept import retold
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.series_block import form_facts
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery
 from deliveries.preparation import seal
+from deliveries.preparation.unattended import series_seal
 
 
 class SeriesPages:

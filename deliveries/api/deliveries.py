@@ -24,12 +24,13 @@ from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Figure, kpis, possible_delivered
 from deliveries.lifecycle import commands, deletion, duplication, resend_missing, wave_gates
 from deliveries.lifecycle.in_doubt import settle_in_doubt
-from deliveries.lifecycle.recurrence import executions, series_seal
+from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
 from deliveries.models.logical_status import LOGICAL, Logical
 from deliveries.models.states import CONFIRMED, State
 from deliveries.preparation import seal
 from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.unattended import series_seal
 
 from . import proofs
 from .filters import DeliveryFilter

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from campaigns.models.watched import told_elsewhere
+from campaigns.models.audit.watched import told_elsewhere
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.states import FailureType, Reason

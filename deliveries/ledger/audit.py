@@ -17,9 +17,9 @@ from django.db import models
 
 from campaigns.accounts.audit_signals import declare_and_hear
 from campaigns.audit import trail
-from campaigns.audit.sides import Side, Told
 from campaigns.audit.trail import Outcome
-from campaigns.models.audit_values import Kind
+from campaigns.models.audit.audit_values import Kind
+from campaigns.models.audit.sides import Side, Told
 from deliveries.models.states import State
 
 from .errors import Refused
@@ -73,7 +73,7 @@ def _refused(act: str, by: Any, subject: Any, outcome: str, **details: Any) -> N
     trail.record(f"delivery.{act}", by=by, subject=where, outcome=outcome, **details)
 
 
-SIDES: dict[str, Side] = {  # of the audit (campaigns/audit/sides.py)
+SIDES: dict[str, Side] = {  # of the audit (campaigns/models/audit/sides.py)
     "deliveries.Routing": Told("routing"),
     "deliveries.WebhookEndpoint": Told("webhookendpoint", untold=frozenset({"old_secret"})),  # ends by itself
     "deliveries.QuarantinedAddress": Told("quarantine", about=Kind.RECIPIENT, untold=frozenset({"modified_at"})),

@@ -7,8 +7,9 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.core.kept_text import kept
-from deliveries.ledger import audit, webhooks
 from deliveries.models.delivery import Delivery, DeliveryEvent
+
+from . import audit, webhooks
 
 
 def log_event(

@@ -22,17 +22,17 @@ from django.utils import timezone
 
 from campaigns.core import queue
 from campaigns.core.kept_text import said as _
-from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, SendingLog
 from deliveries.models.routing import Routing
 from deliveries.models.states import RUNNING, Act, FailureType, LogMove, LogStatus, Reason, State, advance
 from deliveries.models.storage import partition_lookup, sql
 
 from . import retry_policy, transitions
+from .events import log_event
 from .transitions import Fact
 
 if TYPE_CHECKING:
-    from deliveries.ledger.change import Change
+    from .change import Change
 
 CHUNK = 500  # rows in one transaction
 Retry = SendingLog.Retry

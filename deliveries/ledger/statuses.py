@@ -16,11 +16,12 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from deliveries.ledger.change import ANSWERED, Change, one_line
 from deliveries.models import Batch, SendingLog
 from deliveries.models.states import LOG_MOVES, FailureType, LogMove, LogStatus, Reason
 from deliveries.models.storage import partition_lookup
 from deliveries.models.storage import sql as dialect
+
+from .change import ANSWERED, Change, one_line
 
 _TAKEN = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.SETTLE_SENT})  # handed to the mail server
 _COUNTER = {

@@ -22,9 +22,9 @@ from campaigns.core.kept_text import said as _
 from campaigns.core.translate_kept import retold
 from deliveries.ledger.events import log_event
 from deliveries.lifecycle.confirming import approvals
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import State
+from deliveries.preparation.unattended import series_seal
 
 from . import commands
 

@@ -26,14 +26,14 @@ from deliveries.ledger import reports, statuses
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused as Refused
 from deliveries.ledger.events import log_event
-from deliveries.lifecycle.confirming import approvals, four_eyes, rerouting, seen_form, unasked
-from deliveries.lifecycle.recurrence import series_seal
+from deliveries.lifecycle.confirming import approvals, four_eyes, rerouting, seen_form
 from deliveries.models import Delivery, DeliveryEvent, Routing
 from deliveries.models.states import EDITABLE, PREPARING, Act, State, advance
 from deliveries.preparation import prepare as preparing
 from deliveries.preparation import seal as sealing
 from deliveries.preparation import validity, waves
 from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.unattended import series_seal, unasked
 
 logger = logging.getLogger("deliveries.lifecycle.commands")
 

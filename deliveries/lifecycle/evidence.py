@@ -20,8 +20,8 @@ from campaigns.accounts import permissions
 from campaigns.audit import chain
 from campaigns.core.account_names import name_of
 from campaigns.core.kept_text import said as _
-from campaigns.models import audit_values
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit import audit_values
+from campaigns.models.audit.entries import AuditEntry
 from deliveries.ledger import masked_rows
 from deliveries.ledger.counters import counters
 from deliveries.ledger.events import log_event

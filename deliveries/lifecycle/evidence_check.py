@@ -10,8 +10,8 @@ from typing import IO, Any
 from campaigns.audit import chain as audit_chain
 from campaigns.audit.chain import START, link_text, signed
 from campaigns.content.fingerprint import seal
-from campaigns.models import audit_values
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit import audit_values
+from campaigns.models.audit.entries import AuditEntry
 
 from .evidence import DECIDING, Beside, told
 

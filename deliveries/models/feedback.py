@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
-from campaigns.models.watched import Watched
+from campaigns.models.audit.watched import Watched
 from deliveries.mail.qualification.engine import HARD, IGNORED, REASONS, SOFT, InvalidRule, Rule, check
 
 from .states import FailureType, Reason

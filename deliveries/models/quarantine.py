@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
-from campaigns.models.watched import Watched
+from campaigns.models.audit.watched import Watched
 
 from .states import Reason
 

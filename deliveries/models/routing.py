@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
+from campaigns.models.audit.watched import Watched
 from campaigns.models.units import unit_field
-from campaigns.models.watched import Watched
 from deliveries.mail import throttle
 
 # No other variable may be named: a routing must not carry SECRET_KEY to a server of somebody's own.

@@ -2,7 +2,7 @@
 
 RULES is the table: phase, severity and the question asked. An error stops the preparation after its phase, whose other
 rules still speak; a warning goes to the log. A typology may switch some off or change their level
-(campaigns/targeting/typologies.py). What content itself can be wrong with is campaigns/content/compile.py's to say.
+(campaigns/messages/typologies.py). What content itself can be wrong with is campaigns/content/compile.py's to say.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from campaigns.content.checks import check_content
 from campaigns.content.problems import Problem, Severity
 from campaigns.core import formats
 from campaigns.core.kept_text import said as _
-from campaigns.messages import senders
+from campaigns.messages import senders, typologies
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions, typology_rules
 from campaigns.models.schedule import TWO_TIMES
 from campaigns.scheduling import date_formula, waves
-from campaigns.targeting import typologies
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from campaigns.messages import typologies
 from campaigns.models import TypologyRule
-from campaigns.targeting import typologies
 from deliveries.models import Delivery
 
 from . import control_group, fatigue_rules, filtering_rules

@@ -17,9 +17,9 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from campaigns.messages import typologies
 from campaigns.models import Profile, Schedule, TypologyRule
 from campaigns.models.conditions import NUMBER, attribute_of
-from campaigns.targeting import typologies
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import CONFIRMED, LogStatus, Reason, State
 from deliveries.models.storage import sql as dialect

@@ -24,10 +24,9 @@ from campaigns.core.kept_text import said as _
 from campaigns.models import Audience, Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
-from deliveries.lifecycle.confirming import unasked
-from deliveries.lifecycle.recurrence import newcomers
 from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog, pulse
 from deliveries.models.states import PREPARING, Act, LogStatus, State, advance
+from deliveries.preparation.unattended import newcomers, unasked
 
 from . import control_rules, exclusion_order, fatigue_rules, seal, seed_addresses, send_times, validity, waves
 from .control_rules import Facts, Phase

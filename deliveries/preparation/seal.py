@@ -8,9 +8,8 @@ is asked (unasked.py).
 from __future__ import annotations
 
 from campaigns.content.fingerprint import Seal, changed_parts, seal
-from campaigns.messages import tracking_options
+from campaigns.messages import tracking_options, typologies
 from campaigns.models import Campaign, Message, Schedule
-from campaigns.targeting import typologies
 from deliveries.models import Delivery, Routing
 
 _SCHEDULE = ("mode", "request_confirmation", "waves", "wave_interval", "wave_limit")

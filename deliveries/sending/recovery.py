@@ -23,9 +23,8 @@ from deliveries.ledger.events import log_event
 from deliveries.lifecycle import in_doubt
 from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog
 from deliveries.models.states import LogMove, LogStatus
-from deliveries.sending import results
 
-from . import leases
+from . import leases, results
 from .journal import BatchLock, Replay, Trace, leftovers, replay
 
 logger = logging.getLogger("deliveries.sending.recovery")

@@ -11,7 +11,8 @@ from deliveries.ledger import reports
 from deliveries.ledger.change import Change, one_line
 from deliveries.ledger.statuses import _apply
 from deliveries.models.states import LogStatus
-from deliveries.sending import leases
+
+from . import leases
 
 
 def record(lease: leases.Lease, changes: Sequence[Change], claimed_by: int | None = None) -> None:

@@ -29,9 +29,8 @@ from deliveries.mail.throttle import HOLD
 from deliveries.models import QuarantinedAddress, pulse
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason
-from deliveries.sending import results
 
-from . import connections, leases
+from . import connections, leases, results
 from .compose import Letter, Mailing
 from .connections import Wire
 from .database_thread import Clerk

@@ -13,9 +13,10 @@ from django.utils import timezone
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from campaigns.accounts import permissions
-from reporting.admin.delivery_pages import readable
 from reporting.figures.export_progress import LOOKS, shown
 from reporting.models.exports import Export
+
+from .delivery_pages import readable
 
 
 @xframe_options_sameorigin

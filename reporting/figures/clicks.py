@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from deliveries.models import Delivery
-from reporting.figures.breakdown import Breakdown
 from reporting.models import TrackedUrl
 from reporting.tracking import tracked_urls
+
+from .breakdown import Breakdown
 
 
 def clicks_by_url(delivery: Delivery, summed: Breakdown) -> list[Any]:

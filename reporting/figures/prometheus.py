@@ -23,7 +23,7 @@ from django.views.decorators.http import require_safe
 from django_q.brokers import get_broker
 
 from campaigns.audit.trail import client_address
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from deliveries.models import Batch, Delivery
 from deliveries.models.feedback import RawReport
 from deliveries.models.heartbeat import Heartbeat

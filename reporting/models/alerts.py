@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
 from campaigns.models import Campaign
+from campaigns.models.audit.watched import Watched
 from campaigns.models.units import unit_field
-from campaigns.models.watched import Watched
 from deliveries.models import Delivery
 
 from .alert_criteria import Level

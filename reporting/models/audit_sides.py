@@ -1,9 +1,9 @@
-"""What the audit hears of here: who is alerted of what (campaigns/audit/sides.py)."""
+"""What the audit hears of here: who is alerted of what (campaigns/models/audit/sides.py)."""
 
 from __future__ import annotations
 
 from campaigns.accounts.audit_signals import declare_and_hear
-from campaigns.audit.sides import Side, Told
+from campaigns.models.audit.sides import Side, Told
 
 SIDES: dict[str, Side] = {
     "reporting.AlertDashboard": Told("alert_dashboard"),

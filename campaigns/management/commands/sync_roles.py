@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from campaigns.accounts.permissions import sync_roles
-from campaigns.targeting import typologies
+from campaigns.messages import typologies
 
 
 class Command(BaseCommand):

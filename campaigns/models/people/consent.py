@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.models.watched import Watched
+from campaigns.models.audit.watched import Watched
 
 FLAGS = ("opt_out", "opt_out_email")
 

@@ -9,9 +9,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
+from campaigns.models.audit.watched import Watched
 from campaigns.models.message import Profile, validate_time_zone
 from campaigns.models.units import unit_field
-from campaigns.models.watched import Watched
 
 QUOTED = (
     "email", "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",

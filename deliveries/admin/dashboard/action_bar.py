@@ -16,9 +16,9 @@ from campaigns.accounts import permissions
 from campaigns.core import formats
 from deliveries.lifecycle.confirming import approvals, four_eyes
 from deliveries.lifecycle.proofs import proofs
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery
 from deliveries.models.states import CONFIRMED, EDITABLE, ENDED, PREPARING, SENDING, Act, State, allows
+from deliveries.preparation.unattended import series_seal
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from campaigns.core.translate_kept import retold
 from campaigns.models import Schedule
 from campaigns.targeting import audiences
 from deliveries.ledger.kpis import Figure
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery
 from deliveries.models.states import LogStatus, State
 from deliveries.preparation import validity, waves
+from deliveries.preparation.unattended import series_seal
 
 
 @dataclass(frozen=True)

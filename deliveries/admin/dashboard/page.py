@@ -17,16 +17,17 @@ from campaigns.content.fingerprint import word
 from campaigns.core import formats
 from campaigns.core.account_names import name_of
 from campaigns.core.translate_kept import retold
+from campaigns.messages import typologies
 from campaigns.models import Schedule
-from campaigns.targeting import audiences, typologies
+from campaigns.targeting import audiences
 from deliveries.ledger.counters import counters, series_counters
 from deliveries.ledger.kpis import Counters
 from deliveries.lifecycle import deletion, wave_gates
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery
 from deliveries.models.states import CONFIRMED, ENDED, SENDING, State
 from deliveries.preparation import fatigue_rules, seal, validity
 from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.unattended import series_seal
 
 from .action_bar import Banner, Button, Rights, buttons, notes
 from .deployment_block import Deployment, Sample, deployment

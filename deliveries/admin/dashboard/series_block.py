@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 
 from campaigns.core import formats
 from campaigns.core.translate_kept import retold
+from campaigns.messages import typologies
 from campaigns.scheduling.calendar import BadRecurrence
-from campaigns.targeting import audiences, typologies
+from campaigns.targeting import audiences
 from deliveries.ledger.kpis import Counters
 from deliveries.models import Delivery
 from deliveries.preparation import seal

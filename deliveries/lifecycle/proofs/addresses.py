@@ -16,8 +16,9 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
-from campaigns.accounts import permissions, proof_domains
+from campaigns.accounts import permissions
 from campaigns.core.kept_text import said
+from campaigns.messages import proof_domains
 from deliveries.lifecycle.commands import ask
 from deliveries.models import Delivery
 from deliveries.models.proofs import ProofRecipient

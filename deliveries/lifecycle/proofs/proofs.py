@@ -35,7 +35,6 @@ from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event
 from deliveries.lifecycle.commands import ask
-from deliveries.lifecycle.proofs import proof_content
 from deliveries.models import Batch, Delivery, DeliveryEvent, Routing, SendingLog
 from deliveries.models.proofs import MOST, Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, Act, State, advance
@@ -43,7 +42,7 @@ from deliveries.preparation import control_rules
 from deliveries.preparation import seal as sealing
 from deliveries.preparation.control_rules import Facts, Phase
 
-from . import addresses, limits
+from . import addresses, limits, proof_content
 
 MOST_PREFIX = 500
 MARK = "Proof"  # in every subject that quotes a real profile, whatever the message's prefix is

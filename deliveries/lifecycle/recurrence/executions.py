@@ -32,8 +32,9 @@ from deliveries.lifecycle.confirming import seen_form
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import EDITABLE, Act, State, advance
 from deliveries.preparation import prepare, seal, validity
+from deliveries.preparation.unattended import series_seal
 
-from . import halting, runs, series_seal, slots
+from . import halting, runs, slots
 
 logger = logging.getLogger("deliveries.lifecycle.recurrence.executions")
 

@@ -7,10 +7,11 @@ from django.core.management.base import CommandParser
 
 from campaigns.content.fingerprint import word
 from deliveries.admin.dashboard.series_block import form_facts
-from deliveries.lifecycle.recurrence import executions, series_seal
+from deliveries.lifecycle.recurrence import executions
 from deliveries.management.delivery_command import ActCommand, Refused, find
 from deliveries.models import Delivery
 from deliveries.preparation import seal
+from deliveries.preparation.unattended import series_seal
 
 ACTS: dict[str, Any] = {"on": executions.start_series, "continue": executions.continue_series}
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from campaigns.accounts import login_throttle, permissions, second_factor, totp
 from campaigns.models import Campaign, LoginTries, SecondFactor
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 
 pytestmark = pytest.mark.django_db
 HERE, OFFICE, AWAY = "192.0.2.1", "198.51.100.7", "203.0.113.9"

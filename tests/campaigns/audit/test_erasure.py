@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from campaigns.audit import chain, erasure, retention, trail, triggers, verify
 from campaigns.consent import changes
-from campaigns.models import Audience, Profile, TestProfile, TypologyRule, audit_values
-from campaigns.models.audit import AuditEntry, AuditValue, Unchangeable
-from campaigns.models.audit_values import Kind
+from campaigns.models import Audience, Profile, TestProfile, TypologyRule
+from campaigns.models.audit import audit_values
+from campaigns.models.audit.audit_values import Kind
+from campaigns.models.audit.entries import AuditEntry, AuditValue, Unchangeable
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "ann.o'hara+news@example.com"

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from campaigns.audit import chain as audit_chain
 from campaigns.audit import retention, trail, triggers, verify
 from campaigns.models import Campaign
-from campaigns.models.audit import AuditEntry, AuditValue, Unchangeable
+from campaigns.models.audit.entries import AuditEntry, AuditValue, Unchangeable
 from campaigns.models.units import GroupUnit, OrganizationalUnit, PersonUnit
 from tests.postgres import running_postgres
 

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from campaigns.consent import changes as consent
 from campaigns.consent.changes import Letter, Origin, Way
 from campaigns.models import Profile
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from campaigns.models.people.consent import FLAGS, AddressOptIn, ConsentChange, OutsideConsent
 from campaigns.models.units import OrganizationalUnit, PersonUnit
 from campaigns.targeting import import_profiles

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from campaigns.models import Profile
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from deliveries.lifecycle import commands, deletion
 from deliveries.models import Delivery
 from deliveries.preparation import prepare

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns.models import Brand, Campaign, NeverTracked, TestProfile, Typology, TypologyRule
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from deliveries.feedback import quarantine
 from deliveries.models import FeedbackEvent, QualificationRule, QuarantinedAddress, Routing, WebhookEndpoint
 from reporting.models.alert_criteria import Limits

@@ -19,7 +19,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from campaigns.models.audit import AuditEntry, AuditValue
+from campaigns.models.audit.entries import AuditEntry, AuditValue
 from deliveries.ledger import webhooks
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event

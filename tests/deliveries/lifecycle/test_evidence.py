@@ -18,7 +18,7 @@ from django.test import Client
 
 from campaigns.audit import chain, erasure, retention, trail
 from campaigns.models import Profile
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from deliveries.lifecycle import commands, evidence, evidence_check
 from deliveries.models import Delivery
 from deliveries.preparation import prepare

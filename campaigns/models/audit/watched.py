@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from campaigns.audit import sides as audit_sides
-from campaigns.audit.sides import Told
+from . import sides as audit_sides
+from .sides import Told
 
 M = TypeVar("M", bound=models.Model)
 Sides = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]  # before and after

@@ -25,7 +25,7 @@ from campaigns.models import (
     TestProfile,
     TrackingOptions,
 )
-from campaigns.models.audit import AuditEntry
+from campaigns.models.audit.entries import AuditEntry
 from campaigns.models.units import OrganizationalUnit, PersonUnit
 from tests.deliveries.page_form import posted
 
@@ -48,7 +48,7 @@ def acts(*prefixes: str) -> list[str]:
 
 
 def test_every_model_is_told_or_says_why_it_is_not() -> None:
-    from campaigns.audit import sides
+    from campaigns.models.audit import sides
 
     models = [m for app in ("campaigns", "deliveries", "reporting") for m in apps.get_app_config(app).get_models()]
     assert [m._meta.label for m in models if not sides.side_of(m)] == []
@@ -56,8 +56,7 @@ def test_every_model_is_told_or_says_why_it_is_not() -> None:
 
 
 def test_a_told_model_has_the_queryset_that_tells_of_crowds() -> None:
-    from campaigns.audit import sides
-    from campaigns.models import watched
+    from campaigns.models.audit import sides, watched
 
     own = [m for m in sides.told_models() if m.__module__.split(".")[0] in ("campaigns", "deliveries", "reporting")]
     token = apps.get_model("campaigns.ApiToken")  # knox's manager makes them, one by one
@@ -67,7 +66,7 @@ def test_a_told_model_has_the_queryset_that_tells_of_crowds() -> None:
 
 
 def test_the_fields_that_are_not_told_are_there() -> None:
-    from campaigns.audit import sides
+    from campaigns.models.audit import sides
 
     for model, told in sides.told_models().items():
         names = {field.name for field in model._meta.get_fields()}

@@ -4,9 +4,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from campaigns.messages import duplication
+from campaigns.messages import duplication, typologies
 from campaigns.models import ControlGroup, Message, Typology, TypologyRule, typology_rules
-from campaigns.targeting import typologies
 from deliveries.preparation.control_rules import RULES
 from tests.campaigns.admin.test_admin import form, url
 

@@ -17,10 +17,11 @@ from campaigns.models import Audience, Campaign, Profile, Recurrence, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.lifecycle import auto_start, commands
 from deliveries.lifecycle.proofs import verdicts
-from deliveries.lifecycle.recurrence import executions, runs, series_seal
+from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Delivery, SeriesSeal
 from deliveries.models.states import State
 from deliveries.preparation import prepare, seal
+from deliveries.preparation.unattended import series_seal
 from deliveries.workers import tasks
 from tests.deliveries.page_form import posted
 from tests.deliveries.preparation.changing import (

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
+from campaigns.accounts import units
 from campaigns.core.domains import domain_of
 from campaigns.models.proof_domains import ProofDomain
 from campaigns.models.units import OrganizationalUnit
-
-from . import units
 
 
 def serving(unit: OrganizationalUnit) -> QuerySet[ProofDomain]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from campaigns.models.audit_values import Kind
+from .audit_values import Kind
 
 
 @dataclass(frozen=True, slots=True)

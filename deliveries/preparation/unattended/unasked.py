@@ -19,10 +19,11 @@ from campaigns.models import Message, Schedule
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event
-from deliveries.lifecycle.recurrence import series_seal
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.preparation import seal as sealing
 from deliveries.preparation import validity
+
+from . import series_seal
 
 
 class Terms(NamedTuple):
