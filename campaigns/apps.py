@@ -12,9 +12,12 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         # languages and log_outs hear of log-ins and accounts
         from campaigns.accounts import audit_signals
+        from campaigns.audit import trail
         from campaigns.core import account_names
         from campaigns.models import units
+        from campaigns.models.audit import watched
 
+        watched.written_by(trail)
         post_migrate.connect(units.plant, sender=self, dispatch_uid="plant-units")
         audit_signals.listen()
         account_names.listen()

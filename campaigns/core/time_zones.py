@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -63,3 +65,9 @@ def available_zones() -> set[str]:
     if not _zones:
         _zones.update(available_timezones())
     return _zones
+
+
+def validate_time_zone(name: str) -> None:
+    """`name` is an IANA zone or empty; raises ValidationError otherwise."""
+    if name and name not in zoneinfo.available_timezones():
+        raise ValidationError(_("%(name)s is no IANA time zone; write one like Europe/Paris."), params={"name": name})

@@ -12,7 +12,8 @@ from typing import cast
 
 from campaigns.content.problems import Problem, Severity
 from campaigns.core.kept_text import said as _
-from campaigns.models import Brand, Message, typology_rules
+from campaigns.models import Brand, Message
+from campaigns.models.typologies import levels
 
 from . import typologies
 
@@ -40,6 +41,6 @@ def about_reply_to(brand: Brand, address: str) -> str:
 
 def problems(message: Message) -> list[Problem]:
     """For the form of a message, at the level that its typology gives the rule."""
-    level = typology_rules.levels(typologies.of(message)).get(REPLY_TO, "warning")
+    level = levels(typologies.of(message)).get(REPLY_TO, "warning")
     words = about_reply_to(message.brand, message.reply_to)
     return [Problem("Sender", 0, words, cast("Severity", level), REPLY_TO)] if words and level != "off" else []

@@ -9,8 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from campaigns.models import Message, conditions
-from campaigns.models.typologies import ControlGroup, Typology, TypologyRule
-from campaigns.models.typology_rules import levels
+from campaigns.models.typologies import ControlGroup, Typology, TypologyRule, levels
 
 
 def of(message: Message) -> Typology | None:

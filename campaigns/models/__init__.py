@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from campaigns.core.time_zones import validate_time_zone
 from campaigns.models.audit.entries import AuditEntry, AuditValue
+from campaigns.models.people.audience import Audience, AudienceMember
 from campaigns.models.people.consent import AddressOptIn, AddressOptOut, ConsentChange
 from campaigns.models.people.imports import ImportProblem, ProfileImport, StagedProfile
+from campaigns.models.people.profile import Profile
 from campaigns.models.people.seeds import TestProfile
 
 from .accounts import LoginTries, SecondFactor
 from .api import ApiToken, ApiWindow, IdempotentRequest
-from .message import (
-    Audience,
-    AudienceMember,
-    Brand,
-    Campaign,
-    Message,
-    Profile,
-    Schedule,
-    default_campaign_end,
-    validate_time_zone,
-)
+from .campaign import Brand, Campaign, default_campaign_end
+from .message import Message
 from .notices import NoticeOff, ReaderLanguage
 from .proof_domains import ProofDomain
-from .schedule import Recurrence
+from .schedule import Recurrence, Schedule
 from .tracking import NeverTracked, TrackingOptions
 from .typologies import ControlGroup, Typology, TypologyRule
 from .units import GroupUnit, OrganizationalUnit, PersonUnit

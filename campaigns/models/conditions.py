@@ -15,7 +15,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .message import Profile
+from campaigns.models.people.profile import Profile
 
 OPERATORS = {
     "is": gettext_lazy("is"),

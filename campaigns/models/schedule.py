@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+import zoneinfo
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.dispatch import Signal
 from django.utils import timezone
@@ -16,11 +18,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from campaigns.core.one_line import Line
+from campaigns.core.time_zones import validate_time_zone
 from campaigns.core.translate_kept import retold
 from campaigns.models.audit.watched import Watched
-from campaigns.scheduling import calendar
+from campaigns.scheduling import calendar, date_formula, waves
 
-from .message import Message, validate_time_zone
+from .message import Message
 
 TWO_TIMES = gettext_noop(
     "A recurring message leaves at the times of its recurrence. Choose “Once confirmed” in its schedule, or remove "
@@ -158,3 +161,74 @@ class Recurrence(models.Model):
     def period(self, slot: datetime) -> str:
         """The name of the period to which the slot's figures are added; empty without aggregation."""
         return calendar.period(slot, self.zone, self.aggregation)
+
+
+class Schedule(models.Model):
+    """When a message leaves and until when it may (domain.md §5 and §6). No row means: once confirmed, defaults."""
+
+    class Mode(models.TextChoices):
+        IMMEDIATE = "immediate", _("Once confirmed")
+        AT_DATE = "at_date", _("At a contact date")
+        RECIPIENT_ZONE = "recipient_zone", _("At a contact date, by each recipient's own clock")
+        FORMULA = "formula", _("At a date of each recipient's own, by a formula")
+
+    message = models.OneToOneField(Message, models.CASCADE, related_name="schedule")
+    mode = models.CharField(_("mode"), max_length=16, choices=Mode, default=Mode.IMMEDIATE)
+    contact_date = models.DateTimeField(_("contact date"), null=True, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
+    request_confirmation = models.BooleanField(
+        _("request confirmation before sending"),
+        default=True,
+        help_text=_(
+            "Off: messages leave as soon as they are prepared, or at the contact date, warnings or not; never after an "
+            "error, and only if whoever prepared them may start deliveries."
+        ),
+    )
+    # Waves (domain.md §6): "10% 30%" or "1000 5000"; the last wave takes the rest.
+    waves = Line(_("waves"), max_length=200, blank=True)
+    wave_interval = models.DurationField(_("time between waves"), default=timedelta(hours=1))
+    wave_limit = models.PositiveSmallIntegerField(
+        _("bounces that hold later waves back, in percent"), default=10, validators=[MaxValueValidator(100)]
+    )  # 0: nothing does
+    formula = Line(_("date formula"), max_length=500, blank=True)  # Liquid; date_formula.py
+    delivery_duration = models.DurationField(_("delivery duration"), default=timedelta(days=5))
+    validity_end = models.DateTimeField(_("explicit end of validity"), null=True, blank=True)
+
+    objects = Watched["Schedule"].as_manager()
+
+    class Meta:
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+
+    def __str__(self) -> str:
+        return str(self.get_mode_display())
+
+    @property
+    def is_dated(self) -> bool:
+        """True if messages wait for the contact date."""
+        return self.mode != self.Mode.IMMEDIATE
+
+    @property
+    def is_spread(self) -> bool:
+        """True if each recipient has a due time of his own."""
+        return self.mode in (self.Mode.RECIPIENT_ZONE, self.Mode.FORMULA)
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The zone in which its dates are meant: its own, or the server's."""
+        return zoneinfo.ZoneInfo(self.time_zone or timezone.get_default_timezone_name())
+
+    def clean(self) -> None:
+        """A dated schedule needs its date; an explicit end must follow it."""
+        if self.is_dated and not self.contact_date:
+            raise ValidationError({"contact_date": _("Give the date from which the messages may leave.")})
+        try:
+            waves.check(self.waves)
+        except waves.BadWaves as error:
+            raise ValidationError({"waves": retold(error.args[0])}) from error
+        if self.waves and self.is_spread:
+            raise ValidationError({"waves": _("Where each recipient has a time of his own there are no waves.")})
+        if self.mode == self.Mode.FORMULA:
+            date_formula.clean(self.formula)
+        if self.validity_end and self.contact_date and self.validity_end <= self.contact_date:
+            raise ValidationError({"validity_end": _("The validity must end after the contact date.")})

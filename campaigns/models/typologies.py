@@ -5,9 +5,11 @@ What the rules mean is asked in targeting/typologies.py; deliveries carries them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +17,10 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.core.one_line import Line
 from campaigns.models.audit.watched import Watched
 
-from .message import Brand, Campaign, Message
+from . import conditions
+from .campaign import Brand, Campaign
+from .message import Message
+from .typology_rules import CONTROL_RULES, MOST_ENTRIES, _check_conditions
 
 
 class TypologyRule(models.Model):
@@ -99,7 +104,7 @@ class TypologyRule(models.Model):
     def clean(self) -> None:
         """Conditions, lists and attribute must make sense."""
 
-        typology_rules.validate_rule(self)
+        validate_rule(self)
 
 
 class Typology(models.Model):
@@ -169,6 +174,51 @@ class ControlGroup(models.Model):
 
     def clean(self) -> None:
         """An extraction needs its limit, a sort its field."""
-        from . import typology_rules
 
-        typology_rules.validate_group(self)
+        validate_group(self)
+
+
+def levels(typology: Typology | None) -> Mapping[str, str]:
+    """{code of a control rule: its level} where the typology changes it."""
+    changed = typology.levels if typology else {}
+    return {code: level for code, level in changed.items() if code in CONTROL_RULES and not CONTROL_RULES[code].fixed}
+
+
+def entries(rule: TypologyRule) -> list[str]:
+    """The addresses or domains that the rule lists, in lower case, each once."""
+    return list(dict.fromkeys(line.strip().lower() for line in rule.entries.splitlines() if line.strip()))
+
+
+def validate_rule(rule: TypologyRule) -> None:
+    """Raises ValidationError by field, with words that say what to do."""
+    kind = TypologyRule.Kind
+    if rule.kind == kind.QUERY:
+        _check_conditions(rule.conditions)
+    elif rule.kind in (kind.ADDRESSES, kind.DOMAINS):
+        _check_entries(rule)
+    elif rule.threshold_field and conditions.attribute_of(rule.threshold_field) is None:
+        words = _("Profiles have no such number. Write attributes. and a name, such as attributes.max_mails.")
+        raise ValidationError({"threshold_field": words})
+
+
+def validate_group(group: ControlGroup) -> None:
+    """Raises ValidationError by field, with words that say what to do."""
+    extraction = ControlGroup.Extraction
+    if group.conditions:
+        _check_conditions(group.conditions)
+    if group.extraction != extraction.NONE and not (group.percent or group.size):
+        raise ValidationError({"percent": _("Say how many: give a percentage, a maximum size, or both.")})
+    if group.extraction == extraction.FIRST and conditions.kind_of(group.sort_field) is None:
+        known = ", ".join(conditions.FIELDS)
+        raise ValidationError({"sort_field": _("Sort by one of %s, or attributes. and a name.") % known})
+
+
+def _check_entries(rule: TypologyRule) -> None:
+    listed = entries(rule)
+    if not 0 < len(listed) <= MOST_ENTRIES:
+        raise ValidationError({"entries": _("List one to %d, one a line.") % MOST_ENTRIES})
+    with_sign = rule.kind == TypologyRule.Kind.ADDRESSES
+    wrong = next((line for line in listed if ("@" in line) is not with_sign or " " in line or "." not in line), None)
+    if wrong is not None:
+        words = _("“%s” is no address.") if with_sign else _("“%s” is no domain; write it like example.com.")
+        raise ValidationError({"entries": words % wrong})

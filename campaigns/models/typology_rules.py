@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -10,7 +9,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import conditions
-from .typologies import ControlGroup, Typology, TypologyRule
 
 LEVELS = {"off": gettext_lazy("off"), "warning": gettext_lazy("warning"), "error": gettext_lazy("error")}
 
@@ -60,41 +58,6 @@ CONTROL_RULES: dict[str, Control] = {
 }
 
 
-def levels(typology: Typology | None) -> Mapping[str, str]:
-    """{code of a control rule: its level} where the typology changes it."""
-    changed = typology.levels if typology else {}
-    return {code: level for code, level in changed.items() if code in CONTROL_RULES and not CONTROL_RULES[code].fixed}
-
-
-def entries(rule: TypologyRule) -> list[str]:
-    """The addresses or domains that the rule lists, in lower case, each once."""
-    return list(dict.fromkeys(line.strip().lower() for line in rule.entries.splitlines() if line.strip()))
-
-
-def validate_rule(rule: TypologyRule) -> None:
-    """Raises ValidationError by field, with words that say what to do."""
-    kind = TypologyRule.Kind
-    if rule.kind == kind.QUERY:
-        _check_conditions(rule.conditions)
-    elif rule.kind in (kind.ADDRESSES, kind.DOMAINS):
-        _check_entries(rule)
-    elif rule.threshold_field and conditions.attribute_of(rule.threshold_field) is None:
-        words = _("Profiles have no such number. Write attributes. and a name, such as attributes.max_mails.")
-        raise ValidationError({"threshold_field": words})
-
-
-def validate_group(group: ControlGroup) -> None:
-    """Raises ValidationError by field, with words that say what to do."""
-    extraction = ControlGroup.Extraction
-    if group.conditions:
-        _check_conditions(group.conditions)
-    if group.extraction != extraction.NONE and not (group.percent or group.size):
-        raise ValidationError({"percent": _("Say how many: give a percentage, a maximum size, or both.")})
-    if group.extraction == extraction.FIRST and conditions.kind_of(group.sort_field) is None:
-        known = ", ".join(conditions.FIELDS)
-        raise ValidationError({"sort_field": _("Sort by one of %s, or attributes. and a name.") % known})
-
-
 def validate_levels(changed: object) -> None:
     """Raises ValidationError on `levels` unless it gives known levels to control rules that are not fixed."""
     free = [code for code, control in CONTROL_RULES.items() if not control.fixed]
@@ -106,14 +69,3 @@ def validate_levels(changed: object) -> None:
 def _check_conditions(given: Any) -> None:
     if problems := conditions.check(given):
         raise ValidationError({"conditions": [str(problem) for problem in problems]})
-
-
-def _check_entries(rule: TypologyRule) -> None:
-    listed = entries(rule)
-    if not 0 < len(listed) <= MOST_ENTRIES:
-        raise ValidationError({"entries": _("List one to %d, one a line.") % MOST_ENTRIES})
-    with_sign = rule.kind == TypologyRule.Kind.ADDRESSES
-    wrong = next((line for line in listed if ("@" in line) is not with_sign or " " in line or "." not in line), None)
-    if wrong is not None:
-        words = _("“%s” is no address.") if with_sign else _("“%s” is no domain; write it like example.com.")
-        raise ValidationError({"entries": words % wrong})

@@ -7,7 +7,8 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.core.kept_text import kept
-from deliveries.models.delivery import Delivery, DeliveryEvent
+from deliveries.models.delivery import Delivery
+from deliveries.models.logs import DeliveryEvent
 
 from . import audit, webhooks
 

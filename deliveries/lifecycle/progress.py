@@ -13,7 +13,7 @@ from campaigns.core.kept_text import said as _
 from deliveries.ledger import reports, statuses
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog
-from deliveries.models.delivery import DUE
+from deliveries.models.batch import DUE
 from deliveries.models.runs import Run
 from deliveries.models.states import ENDED, RUNNING, SENDING, Act, LogStatus, State, advance
 

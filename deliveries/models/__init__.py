@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from .delivery import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
+from deliveries.models.host.heartbeat import Heartbeat
+
+from .batch import Batch
+from .delivery import Delivery
 from .feedback import FeedbackEvent, QualificationRule, RawReport
-from .heartbeat import Heartbeat
+from .logs import DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from .proofs import Proof, ProofRecipient, ProofTally, Verdict
 from .quarantine import QuarantinedAddress
 from .routing import Routing

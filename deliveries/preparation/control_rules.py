@@ -23,8 +23,9 @@ from campaigns.content.problems import Problem, Severity
 from campaigns.core import formats
 from campaigns.core.kept_text import said as _
 from campaigns.messages import senders, typologies
-from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions, typology_rules
+from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions
 from campaigns.models.schedule import TWO_TIMES
+from campaigns.models.typologies import levels
 from campaigns.scheduling import date_formula, waves
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST
@@ -68,7 +69,7 @@ class Facts:
     @cached_property
     def levels(self) -> Mapping[str, str]:
         """{code: level} where the message's typology changes it."""
-        return typology_rules.levels(typologies.of(self.message))
+        return levels(typologies.of(self.message))
 
     @cached_property
     def content_problems(self) -> list[Problem]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
-from campaigns.models import Audience, TypologyRule, typology_rules
+from campaigns.models import Audience, TypologyRule
+from campaigns.models.typologies import entries
 from campaigns.targeting import audiences
 from deliveries.models.states import Reason
 
@@ -35,7 +36,7 @@ def _by_list(rule: TypologyRule) -> int:
     """Addresses of the target have their domain in ASCII, so the listed ones are written alike."""
     domains = rule.kind == TypologyRule.Kind.DOMAINS
     before = "x@" if domains else ""
-    written = {ascii_address(before + entry).removeprefix(before) for entry in typology_rules.entries(rule)}
+    written = {ascii_address(before + entry).removeprefix(before) for entry in entries(rule)}
     temporary(_LIST, "entry varchar(254) PRIMARY KEY", [(entry,) for entry in sorted(written) if entry])
     at = "STRPOS(address, '@')" if connection.vendor == "postgresql" else "INSTR(address, '@')"
     found = f"SUBSTR(address, {at} + 1)" if domains else "address"

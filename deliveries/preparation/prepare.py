@@ -24,7 +24,8 @@ from campaigns.core.kept_text import said as _
 from campaigns.models import Audience, Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
-from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog, pulse
+from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
+from deliveries.models.host import pulse
 from deliveries.models.states import PREPARING, Act, LogStatus, State, advance
 from deliveries.preparation.unattended import newcomers, unasked
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from campaigns.models.people import consent
 from deliveries.models import Batch
-from deliveries.models.delivery import DUE
+from deliveries.models.batch import DUE
 from deliveries.models.states import SENDING, LogStatus
 from deliveries.models.storage import partition_lookup
 from deliveries.models.storage import sql as dialect

@@ -26,7 +26,8 @@ from deliveries.mail.qualification.engine import REASONS, qualify
 from deliveries.mail.smtp.protocol import NotNow
 from deliveries.mail.smtp.transport import Envelope, Outcome, Reply
 from deliveries.mail.throttle import HOLD
-from deliveries.models import QuarantinedAddress, pulse
+from deliveries.models import QuarantinedAddress
+from deliveries.models.host import pulse
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason
 

@@ -18,7 +18,8 @@ from deliveries.lifecycle import progress
 from deliveries.lifecycle.confirming import rerouting
 from deliveries.mail.mime import BadAddress
 from deliveries.mail.smtp.transport import ServerUnavailable
-from deliveries.models import Batch, Delivery, pulse
+from deliveries.models import Batch, Delivery
+from deliveries.models.host import pulse
 from deliveries.models.states import ENDED, SENDING
 
 from . import connections, leases, recovery

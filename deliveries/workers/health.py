@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_q.brokers import get_broker
 
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host.heartbeat import Heartbeat
 
 logger = logging.getLogger("deliveries.workers.health")
 

@@ -11,7 +11,8 @@ from campaigns.core.kept_text import said as _
 from deliveries.ledger.events import log_event
 from deliveries.lifecycle import auto_start
 from deliveries.lifecycle.recurrence import executions
-from deliveries.models import Delivery, DeliveryEvent, outages
+from deliveries.models import Delivery, DeliveryEvent
+from deliveries.models.host import outages
 from deliveries.models.states import SENDING, Act, State, advance
 
 logger = logging.getLogger("deliveries.workers.restored_copy")

@@ -23,7 +23,7 @@ from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress, wave_gates
 from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Batch, Delivery
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import ENDED, RUNNING, SENDING, State
 from deliveries.preparation import prepare
 from deliveries.sending import leases, recovery

@@ -12,8 +12,8 @@ from campaigns.core.web.log_context import about
 from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress
 from deliveries.lifecycle.recurrence import halting, runs
-from deliveries.models import pulse
-from deliveries.models.pulse import LOST_SECONDS, TICK
+from deliveries.models.host import pulse
+from deliveries.models.host.pulse import LOST_SECONDS, TICK
 from deliveries.models.storage import partitions
 from deliveries.models.storage.dedicated_connection import own_session
 from deliveries.preparation import prepare

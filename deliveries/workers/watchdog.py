@@ -24,9 +24,9 @@ from django.db import close_old_connections
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from deliveries.models import pulse
-from deliveries.models.heartbeat import Heartbeat
-from deliveries.models.pulse import LOST_SECONDS, TICK
+from deliveries.models.host import pulse
+from deliveries.models.host.heartbeat import Heartbeat
+from deliveries.models.host.pulse import LOST_SECONDS, TICK
 
 logger = logging.getLogger("deliveries.workers.watchdog")
 

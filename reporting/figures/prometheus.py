@@ -26,7 +26,7 @@ from campaigns.audit.trail import client_address
 from campaigns.models.audit.entries import AuditEntry
 from deliveries.models import Batch, Delivery
 from deliveries.models.feedback import RawReport
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import SENDING, State
 from deliveries.workers import health
 from reporting.models import TrackingBuffer

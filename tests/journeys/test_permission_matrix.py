@@ -353,7 +353,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     from deliveries.ledger.letter_tokens.tokens import sign
     from deliveries.lifecycle import commands
     from deliveries.models import ExclusionLog, FeedbackEvent, QualificationRule, QuarantinedAddress
-    from deliveries.models.heartbeat import Heartbeat
+    from deliveries.models.host.heartbeat import Heartbeat
     from deliveries.models.webhooks import WebhookEndpoint
     from deliveries.preparation import prepare
     from reporting.models import Alert, AlertDashboard, TrackedUrl, TrackingLog

@@ -21,6 +21,7 @@ from . import sides as audit_sides
 from .sides import Told
 
 M = TypeVar("M", bound=models.Model)
+_writer: Any = None
 Sides = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]  # before and after
 SINGLY = 20  # rows of one act that are told one by one
 REFERENCES = 1000  # … whose numbers are told, of more
@@ -39,6 +40,13 @@ class _Heap:
 
 
 _heaps: ContextVar[dict[tuple[str, str], _Heap] | None] = ContextVar("audit_heaps", default=None)
+
+
+def written_by(writer: Any) -> None:
+    """Who writes entries: the room audit.trail, which stands above the tables and is handed in when the product
+    starts."""
+    global _writer
+    _writer = writer
 
 
 def is_quiet() -> bool:
@@ -73,11 +81,9 @@ def gathered() -> Iterator[None]:
 
 
 def _tell_heap(act: str, heap: _Heap) -> None:
-    from campaigns.audit import trail
-
     if heap.number <= SINGLY:
         for draft in heap.drafts:
-            trail.write(draft)
+            _writer.write(draft)
         return
     tell_crowd(act, heap.model, heap.number, heap.references)
 
@@ -86,10 +92,8 @@ def tell_crowd(
     act: str, model: type[models.Model], number: int, references: Iterable[Any], fields: Iterable[str] = ()
 ) -> None:
     """One entry about many rows: how many, the first REFERENCES of their numbers, and which fields."""
-    from campaigns.audit import trail
-
     keys = sorted([key for key in references if isinstance(key, int)][:REFERENCES])
-    trail.record(
+    _writer.record(
         act,
         number=number,
         references=keys,
@@ -102,12 +106,10 @@ def tell_crowd(
 
 def tell(act: str, row: models.Model, sides: Callable[[], Sides]) -> None:
     """Write down what became of a row, now or when all that is gathered is told. In: `sides` gives before and after."""
-    from campaigns.audit import trail
-
     heaps = _heaps.get()
     if heaps is None:
         before, after = sides()
-        trail.record(act, subject=row, before=before, after=after)
+        _writer.record(act, subject=row, before=before, after=after)
         return
     heap = heaps.setdefault((act, row._meta.label_lower), _Heap(type(row)))
     heap.number += 1
@@ -115,7 +117,7 @@ def tell(act: str, row: models.Model, sides: Callable[[], Sides]) -> None:
         heap.references.append(row.pk)
     if heap.number <= SINGLY:
         before, after = sides()
-        heap.drafts.append(trail.draft(act, {"before": before, "after": after}, subject=row))
+        heap.drafts.append(_writer.draft(act, {"before": before, "after": after}, subject=row))
     else:
         heap.drafts.clear()
 

@@ -9,9 +9,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
+from campaigns.core.time_zones import validate_time_zone
 from campaigns.models.audit.watched import Watched
-from campaigns.models.message import Profile, validate_time_zone
 from campaigns.models.units import unit_field
+
+from .profile import Profile
 
 QUOTED = (
     "email", "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",

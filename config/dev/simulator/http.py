@@ -14,9 +14,9 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from . import pages
-from .store import Entry, Store
+from .store import Store
 from .stored_mail import read
-from .verdicts import Personality, Verdict
+from .verdicts import Entry, Personality, Verdict
 
 _ROWS = 50
 _SUBJECT_BYTES = 16_384

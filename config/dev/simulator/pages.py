@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from urllib.parse import urlencode
 
-from .store import Entry
 from .stored_mail import Mail
-from .verdicts import RULE_OF, RULES, Personality, Verdict
+from .verdicts import RULE_OF, RULES, Entry, Personality, Verdict
 
 
 class Html(str):

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 from . import reader_behaviour
 from .reader_behaviour import Act
-from .store import Entry
 from .stored_mail import read
+from .verdicts import Entry
 
 _HANDS = 8  # requests at once
 _TRIES = 3

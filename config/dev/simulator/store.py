@@ -16,14 +16,14 @@ import threading
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .verdicts import KEPT, Verdict
+from .verdicts import Entry, Verdict
 
 _BLOCK_LINES = 2_000
 _FOLDER_FILES = 1_000
@@ -31,27 +31,6 @@ _FOLDER_FILES = 1_000
 
 class StoreUnusable(Exception):
     """Another simulator keeps its mail in this directory, or its log cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One recipient of one transaction. `number` counts the log's lines from 0 and is the key of
-    pages; `time` is ISO 8601 in UTC; `dsn` holds the RFC 3461 parameters that came along."""
-
-    number: int
-    time: str
-    sender: str
-    recipient: str
-    message_id: str
-    verdict: Verdict
-    reply: str
-    attempt: int
-    size: int = 0
-    dsn: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def kept(self) -> bool:
-        return self.verdict in KEPT
 
 
 _FIELDS = tuple(each.name for each in fields(Entry))  # asdict() copies deeply: three times slower

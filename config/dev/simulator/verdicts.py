@@ -15,14 +15,11 @@ address asks for it.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from .store import Entry
+from typing import Literal
 
 
 class Verdict(StrEnum):
@@ -131,3 +128,24 @@ class Personality:
         """A number in [0, 1) that depends on nothing but seed, purpose and address."""
         seeded = f"{self.seed}:{purpose}:{address}".encode()
         return int.from_bytes(blake2b(seeded, digest_size=6).digest()) / (1 << 48)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recipient of one transaction. `number` counts the log's lines from 0 and is the key of
+    pages; `time` is ISO 8601 in UTC; `dsn` holds the RFC 3461 parameters that came along."""
+
+    number: int
+    time: str
+    sender: str
+    recipient: str
+    message_id: str
+    verdict: Verdict
+    reply: str
+    attempt: int
+    size: int = 0
+    dsn: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        return self.verdict in KEPT

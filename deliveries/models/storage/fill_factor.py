@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from deliveries.models.delivery import SendingLog
+from deliveries.models.logs import SendingLog
 
 OPTIONS = "fillfactor = 50"  # of each table that holds sending logs
 

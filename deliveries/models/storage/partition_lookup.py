@@ -21,7 +21,9 @@ from django.db import ProgrammingError, connection
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from deliveries.models.delivery import Batch, Delivery, SendingLog
+from deliveries.models.batch import Batch
+from deliveries.models.delivery import Delivery
+from deliveries.models.logs import SendingLog
 from deliveries.models.states import ENDED, State
 
 from . import partitions

@@ -19,7 +19,8 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Model
 
 from campaigns.core.web.slow_statements import unhurried
-from deliveries.models.delivery import Batch, Delivery
+from deliveries.models.batch import Batch
+from deliveries.models.delivery import Delivery
 from deliveries.models.states import PREPARING, SENDING
 
 logger = logging.getLogger("deliveries.models.storage.partitions")

@@ -12,8 +12,9 @@ from django.utils import timezone
 from campaigns.models import Profile, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.lifecycle import auto_start, commands, progress
-from deliveries.models import Batch, Delivery, SendingLog, outages, pulse
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models import Batch, Delivery, SendingLog
+from deliveries.models.host import outages, pulse
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import State
 from deliveries.preparation import prepare as preparing
 from deliveries.preparation.seal import fingerprint

@@ -10,8 +10,8 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
-from deliveries.models import pulse
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host import pulse
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.workers import health, tasks
 
 pytestmark = pytest.mark.django_db

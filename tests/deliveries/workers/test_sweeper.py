@@ -9,7 +9,7 @@ from campaigns.core import queue
 from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import LogMove, State
 from deliveries.sending import leases, results
 from deliveries.sending.journal import BatchLock, Journal

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deliveries.models import pulse
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host import pulse
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.workers import watchdog as guard_room
 from deliveries.workers.watchdog import Guard, ask_for_tick, forget_ticks, read_heart
 

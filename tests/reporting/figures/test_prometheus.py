@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from deliveries.models import RawReport
-from deliveries.models.heartbeat import Heartbeat
+from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import State
 from reporting.figures import prometheus
 from reporting.tracking import collect

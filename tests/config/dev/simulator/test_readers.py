@@ -14,8 +14,7 @@ import pytest
 
 from config.dev.simulator.reader_behaviour import SOONEST, acts, letter
 from config.dev.simulator.readers import Readers, reading
-from config.dev.simulator.store import Entry
-from config.dev.simulator.verdicts import Verdict
+from config.dev.simulator.verdicts import Entry, Verdict
 
 TOKEN = "abcdefghijklmnopqrstuvwx"
 

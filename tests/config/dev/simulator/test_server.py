@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from config.dev.simulator.server import CannotServe, Config, Running, running
 from config.dev.simulator.smtp import Session
-from config.dev.simulator.store import Entry, Store
-from config.dev.simulator.verdicts import Personality, Verdict
+from config.dev.simulator.store import Store
+from config.dev.simulator.verdicts import Entry, Personality, Verdict
 
 MESSAGE = "From: news@example.org\r\nMessage-ID: <1@example.org>\r\nSubject: Hello\r\n\r\nHello.\r\n.dot\r\n"
 
