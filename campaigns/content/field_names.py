@@ -30,11 +30,11 @@ from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
 from campaigns.content.liquid.filters import FILTERS
-from campaigns.content.liquid.source import MAX_PROBLEMS, suggestion
 from campaigns.content.liquid.work import Meter
 from campaigns.core.kept_text import said as _
 
 from .problems import Problem, line_of
+from .template_source import MAX_PROBLEMS, suggestion
 
 MAX_RANGE = 1_000  # numbers in one range
 OPTOUT, MIRROR = "unsubscribe_url", "mirror_url"

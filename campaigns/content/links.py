@@ -21,7 +21,6 @@ from urllib.parse import quote
 from campaigns.content.html.entities import unescape
 from campaigns.content.html.markup import Attribute, Edit, Element, Page
 from campaigns.content.liquid.sandbox import PLAIN, Template, parse
-from campaigns.content.liquid.source import MASKED_TAG, Draft, read
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import Meter, OutOfTime
 from campaigns.core.kept_text import said as _
@@ -29,6 +28,7 @@ from campaigns.core.kept_text import said as _
 from .fast_render import Fields
 from .field_names import BUILTINS, MIRROR, OPTOUT, bind
 from .problems import ContentError, Problem, PutOff, RenderError
+from .template_source import MASKED_TAG, Draft, read
 
 Kind = Literal["tracked", "mirror", "optout", "never"]
 

@@ -10,9 +10,9 @@ import html
 import re
 
 from campaigns.content.html.markup import Token, read_element, tokens
-from campaigns.content.liquid.source import BLOCKS, INNER, MASKED_TAG, Draft
 
 from .links import link_places
+from .template_source import BLOCKS, INNER, MASKED_TAG, Draft
 
 _RUNS = re.compile(rf"(?P<tag>[{MASKED_TAG}])(?P=tag)*|[^{MASKED_TAG}]+")
 _SKIPPED = {"script", "style", "head", "title", "template"}

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from html.entities import html5
 from typing import NamedTuple
 
-from campaigns.content.liquid.source import MASKED, Draft
 from campaigns.content.problems import Problem, Severity
+from campaigns.content.template_source import MASKED, Draft
 from campaigns.core.kept_text import said as _
 
 from .entities import unescape

@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from campaigns.content.liquid.source import BLOCKS, INNER, MASKED, Draft, Span
+from campaigns.content.template_source import BLOCKS, INNER, MASKED, Draft, Span
 from campaigns.core.kept_text import said as _
 
 from .markup import Crowded, Page, Unclosed, attributes, tokens, unsafe_markup

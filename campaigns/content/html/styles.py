@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import css_inline
 
-from campaigns.content.liquid.source import MASKED, Draft
 from campaigns.content.problems import Problem
+from campaigns.content.template_source import MASKED, Draft
 from campaigns.core.kept_text import said as _
 
 from . import style_cost

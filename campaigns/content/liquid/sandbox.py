@@ -24,10 +24,10 @@ from liquid.stringify import to_liquid_string
 
 from campaigns.content.html import schemes
 from campaigns.content.problems import Problem
+from campaigns.content.template_source import TAGS, Draft, lex
 from campaigns.core.kept_text import said as _
 
 from .filters import MAX_VALUE, Metered, offered
-from .source import TAGS, Draft, lex
 from .weights import Repeated
 from .work import COPIED, Meter, extent
 
@@ -169,7 +169,7 @@ class Sandbox(Environment):
     block_nesting_limit = 20
 
     def tokenizer(self) -> Callable[[str], Iterator[Token]]:
-        """Our own, which agrees with what is masked in the HTML (source.py)."""
+        """Our own, which agrees with what is masked in the HTML (template_source.py)."""
         return lex
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:

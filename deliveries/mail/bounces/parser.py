@@ -12,7 +12,6 @@ from itertools import pairwise
 
 from deliveries.mail.addresses import find_all, first_address
 from deliveries.mail.qualification.engine import DEFAULT_RULES, Rule, ordered, read_status
-from deliveries.mail.qualification.passage import Passage
 from deliveries.mail.text_patterns import without_accents
 
 from . import dsn, ses
@@ -21,6 +20,7 @@ from .auto_replies import is_auto_reply
 from .detection import is_bounce, is_delay_subject
 from .message import LIMIT, open_mail, parse_date
 from .parts import Opened, sort
+from .passage import Passage
 from .prose import MAX_RECIPIENTS, Mention, stage_of
 from .report import (
     AUTO_REPLY,

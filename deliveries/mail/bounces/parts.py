@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from deliveries.mail.addresses import find_all, verp_recipient
-from deliveries.mail.qualification.passage import Passage
 
 from . import dsn
 from .message import Headers, Mail, parse_date, read_headers
+from .passage import Passage
 from .prose import Mention, split_returned
 from .report import Evidence
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from campaigns.content.checks import check_content
 from campaigns.content.compile import compile_content, one_line
-from campaigns.content.liquid.source import MAX_SOURCE
 from campaigns.content.problems import ContentError, Problem, RenderError
+from campaigns.content.template_source import MAX_SOURCE
 
 NAMES = ["first_name", "country"]
 GOOD = '<p>Hi {{ first_name }}</p><a href="{{ unsubscribe_url }}">Stop</a>'

@@ -14,8 +14,8 @@ import pytest
 from campaigns.content import links, other_part
 from campaigns.content.compile import compile_content
 from campaigns.content.html import entities, markup, style_cost, styles
-from campaigns.content.liquid.source import read
 from campaigns.content.problems import ContentError
+from campaigns.content.template_source import read
 from campaigns.scheduling.date_formula import read_date
 from campaigns.targeting.csv_profiles import FileError, ProfileFile
 from deliveries.lifecycle.proofs import proof_content

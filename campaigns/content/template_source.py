@@ -18,8 +18,9 @@ from liquid import Token
 from liquid.exceptions import LiquidSyntaxError
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG
 
-from campaigns.content.problems import Problem, line_of
 from campaigns.core.kept_text import said as _
+
+from .problems import Problem, line_of
 
 MAX_SOURCE = 5_000_000  # bytes of one message; servers commonly refuse more than 10 MB after encoding
 MAX_TAGS = 2_000  # in one part

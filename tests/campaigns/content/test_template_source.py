@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from liquid.lex import get_lexer
 
 from campaigns.content.compile import compile_content
-from campaigns.content.liquid.source import lex, read
+from campaigns.content.template_source import lex, read
 
 pieces = st.sampled_from(
     [

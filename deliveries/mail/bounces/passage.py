@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
-from deliveries.mail.bounces.detection import is_delay, line_of
-from deliveries.mail.bounces.prose import MAX_BLOCK, Mention, find_mentions, server_words, stages_in, transcript
+from .detection import is_delay, line_of
+from .prose import MAX_BLOCK, Mention, find_mentions, server_words, stages_in, transcript
 
 
 class Passage:
