@@ -32,10 +32,11 @@ from campaigns.content.html.styles import inline_styles
 from campaigns.content.liquid.sandbox import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import WRITTEN, Meter, OutOfTime, TooMuchWork
+from campaigns.content.template_source import MIRROR, OPTOUT
 from campaigns.core.kept_text import said as _
 
 from .fast_render import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
-from .field_names import MIRROR, OPTOUT, bind
+from .field_names import bind
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
 from .other_part import html_from_text, text_from_html
 from .problems import ContentError, Problem, PutOff, RenderError

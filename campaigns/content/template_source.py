@@ -22,6 +22,9 @@ from campaigns.core.kept_text import said as _
 
 from .problems import Problem, line_of
 
+OPTOUT, MIRROR = "unsubscribe_url", "mirror_url"  # what each message has beside its recipient's fields
+BUILTINS = {OPTOUT: OPTOUT, "optout_url": OPTOUT, MIRROR: MIRROR}
+
 MAX_SOURCE = 5_000_000  # bytes of one message; servers commonly refuse more than 10 MB after encoding
 MAX_TAGS = 2_000  # in one part
 MAX_LIQUID = 100_000  # characters of all {{ … }} and {% … %} of one part

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from liquid.stringify import to_liquid_string
 
-from campaigns.content.field_names import BUILTINS
 from campaigns.content.problems import Problem
-from campaigns.content.template_source import BLOCKS, INNER, MASKED, Draft, Span
+from campaigns.content.template_source import BLOCKS, BUILTINS, INNER, MASKED, Draft, Span
 from campaigns.core.kept_text import said as _
 
 from .entities import unescape
