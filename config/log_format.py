@@ -62,10 +62,13 @@ class Json(logging.Formatter):
         """One record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         told = {
-            "time": at, "level": record.levelname, "logger": record.name,
-            "message": without_secrets(record.getMessage()), **getattr(record, "about", {}),
+            "time": at,
+            "level": record.levelname,
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+            **getattr(record, "about", {}),
             "process": record.process,
-        }  # fmt: skip
+        }
         if record.exc_info:
             told["exception"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(told, ensure_ascii=False, default=str)

@@ -47,10 +47,19 @@ class Right(TextChoices):
 
 ALL = frozenset(Right.values)
 _ROLES = {permissions.PREPARE: Right.PREPARE, permissions.START: Right.START, permissions.EXPORT: Right.EXPORT}
-_PREPARED = frozenset({  # models that whoever prepares may write
-    "campaign", "message", "schedule", "recurrence", "audience", "audiencemember", "profile", "profileimport",
-    "delivery",
-})  # fmt: skip
+_PREPARED = frozenset(
+    {  # models that whoever prepares may write
+        "campaign",
+        "message",
+        "schedule",
+        "recurrence",
+        "audience",
+        "audiencemember",
+        "profile",
+        "profileimport",
+        "delivery",
+    }
+)
 _OURS = frozenset({"campaigns", "deliveries", "reporting"})
 
 

@@ -200,9 +200,12 @@ class Ground:
 
     def __str__(self) -> str:
         words = {
-            "superuser": _("superuser"), "own": _("a role of his own"), "grant": _("a grant on this campaign"),
-            "group": _("the group “%s”"), "group_grant": _("a grant on this campaign to the group “%s”"),
-        }  # fmt: skip
+            "superuser": _("superuser"),
+            "own": _("a role of his own"),
+            "grant": _("a grant on this campaign"),
+            "group": _("the group “%s”"),
+            "group_grant": _("a grant on this campaign to the group “%s”"),
+        }
         return words[self.kind] % self.name if self.name else words[self.kind]
 
 
@@ -230,11 +233,12 @@ def who_may_start(campaign: Campaign, most: int = 200) -> list[MayStart]:
     by_role = {"own", "group"}
     return [
         MayStart(
-            user, tree[user.unit_path],
+            user,
+            tree[user.unit_path],
             tuple(g for g in grounds[user.pk] if user.unit_path in over or g.kind not in by_role),
         )
         for user in users
-    ]  # fmt: skip
+    ]
 
 
 def _grounds(campaign: Campaign, users: list[int]) -> dict[str, Any]:

@@ -40,9 +40,11 @@ class LoginForm(AdminAuthenticationForm):
 
     code = forms.CharField(
         label=gettext_lazy("Code of your second factor, if you have one"),
-        required=False, max_length=40, strip=True,
+        required=False,
+        max_length=40,
+        strip=True,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "autocapitalize": "none"}),
-    )  # fmt: skip
+    )
 
     def asks_for_code(self) -> bool:
         """True if somebody has a second factor."""
@@ -101,11 +103,14 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
         factor = second_factor.of(user)
     pending = second_factor.pending(user)
     context = {
-        **admin.site.each_context(request), "title": _("Second factor"), "factor": factor, "codes": codes,
+        **admin.site.each_context(request),
+        "title": _("Second factor"),
+        "factor": factor,
+        "codes": codes,
         "secret": pending and _grouped(totp.in_base32(second_factor.secret(pending) or b"")),
         "address": pending and second_factor.app_address(pending),
         "picture": pending and second_factor.picture(pending),
-    }  # fmt: skip
+    }
     return TemplateResponse(request, "campaigns/second_factor.html", context)
 
 

@@ -139,9 +139,14 @@ class KnownBrowser:
         if number and request.user.is_authenticated:
             told = f"{number}:{_digest('whose', request.user.get_username().casefold())}"
             response.set_signed_cookie(
-                COOKIE, told, salt=COOKIE, max_age=COOKIE_DAYS * 86400, secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True, samesite="Lax",
-            )  # fmt: skip
+                COOKIE,
+                told,
+                salt=COOKIE,
+                max_age=COOKIE_DAYS * 86400,
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
         return response
 
 

@@ -42,15 +42,25 @@ _Spec = dict[str, dict[str, tuple[str, ...]]]  # {app: {model: verbs}}
 _EDIT = ("add", "change", "delete", "view")
 _WRITING: _Spec = {  # model -> verbs, for whoever prepares or starts
     "campaigns": {
-        "campaign": _EDIT, "message": _EDIT, "schedule": _EDIT, "audience": _EDIT, "audiencemember": _EDIT,
-        "profile": _EDIT, "profileimport": ("add", "view"), "brand": ("view",),
-        "typology": ("view",), "testprofile": _EDIT,
+        "campaign": _EDIT,
+        "message": _EDIT,
+        "schedule": _EDIT,
+        "audience": _EDIT,
+        "audiencemember": _EDIT,
+        "profile": _EDIT,
+        "profileimport": ("add", "view"),
+        "brand": ("view",),
+        "typology": ("view",),
+        "testprofile": _EDIT,
     },
     "deliveries": {
-        "delivery": _EDIT, "deliveryevent": ("view",), "sendinglog": ("view",), "exclusionlog": ("view",),
+        "delivery": _EDIT,
+        "deliveryevent": ("view",),
+        "sendinglog": ("view",),
+        "exclusionlog": ("view",),
         "routing": ("view",),
     },
-}  # fmt: skip
+}
 _SUPERVISING: _Spec = {  # alert dashboards: administrators and delivery supervisors (domain.md §3.3)
     "reporting": {"alertdashboard": _EDIT, "alertcriterion": _EDIT, "alert": ("view",)},
     "auth": {"group": ("view",)},
@@ -59,15 +69,30 @@ _ADMINISTERING: _Spec = {
     **_SUPERVISING,
     "auth": {"user": _EDIT, "group": _EDIT},
     "campaigns": {
-        "brand": _EDIT, "campaign": ("view",), "message": ("view",), "profile": ("view",), "audience": ("view",),
-        "auditentry": ("view",), "typology": _EDIT, "typologyrule": _EDIT, "nevertracked": _EDIT,
+        "brand": _EDIT,
+        "campaign": ("view",),
+        "message": ("view",),
+        "profile": ("view",),
+        "audience": ("view",),
+        "auditentry": ("view",),
+        "typology": _EDIT,
+        "typologyrule": _EDIT,
+        "nevertracked": _EDIT,
     },
     "deliveries": {
-        "routing": _EDIT, "quarantinedaddress": _EDIT, "qualificationrule": _EDIT, "feedbackevent": ("view",),
-        "webhookendpoint": _EDIT, "webhookcall": ("add", "view"), "webhooktry": ("view",),
-        "delivery": ("view",), "deliveryevent": ("view",), "sendinglog": ("view",), "exclusionlog": ("view",),
+        "routing": _EDIT,
+        "quarantinedaddress": _EDIT,
+        "qualificationrule": _EDIT,
+        "feedbackevent": ("view",),
+        "webhookendpoint": _EDIT,
+        "webhookcall": ("add", "view"),
+        "webhooktry": ("view",),
+        "delivery": ("view",),
+        "deliveryevent": ("view",),
+        "sendinglog": ("view",),
+        "exclusionlog": ("view",),
     },
-}  # fmt: skip
+}
 ROLES: dict[str, tuple[_Spec, tuple[str, ...]]] = {
     ADMINISTRATORS: (_ADMINISTERING, ()),
     PREPARERS: (_WRITING, ("prepare_deliveries",)),

@@ -20,9 +20,11 @@ class NoticesForm(forms.Form):
     """A box for each kind."""
 
     kinds = forms.MultipleChoiceField(
-        label=gettext_lazy("Send me a mail when"), required=False, choices=staff_mail.Notice.choices,
+        label=gettext_lazy("Send me a mail when"),
+        required=False,
+        choices=staff_mail.Notice.choices,
         widget=forms.CheckboxSelectMultiple,
-    )  # fmt: skip
+    )
 
 
 def my_notices(request: HttpRequest) -> HttpResponse:

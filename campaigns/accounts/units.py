@@ -130,10 +130,19 @@ def writable(user: Any, to: str = "unit") -> Q:
 def refusal(user: Any, obj: Any) -> str:
     """Why he may read this and not write it, naming resource and id (domain.md §3.4)."""
     words = {
-        "kind": obj._meta.verbose_name, "id": obj.pk, "object": obj, "unit": obj.unit, "own": unit_of(user),
-    }  # fmt: skip
-    return _("You may read, but not change, the %(kind)s #%(id)s “%(object)s”: it belongs to %(unit)s, and you to "
-             "%(own)s.") % words  # fmt: skip
+        "kind": obj._meta.verbose_name,
+        "id": obj.pk,
+        "object": obj,
+        "unit": obj.unit,
+        "own": unit_of(user),
+    }
+    return (
+        _(
+            "You may read, but not change, the %(kind)s #%(id)s “%(object)s”: it belongs to %(unit)s, and you to "
+            "%(own)s."
+        )
+        % words
+    )
 
 
 def require_writes(user: Any, obj: Any) -> None:

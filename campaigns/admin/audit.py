@@ -77,9 +77,22 @@ class AuditAdmin(WholeLogAdmin):
     paginator = BoundedPaginator
     search_fields = ["act"]  # get_search_results() decides; this shows the search bar
     fields = (
-        "when", "actor", "actor_id", "act", "outcome", "subject", "subject_type", "subject_id", "changes",
-        "told_as_text", "address", "agent", "channel", "position", "chain",
-    )  # fmt: skip
+        "when",
+        "actor",
+        "actor_id",
+        "act",
+        "outcome",
+        "subject",
+        "subject_type",
+        "subject_id",
+        "changes",
+        "told_as_text",
+        "address",
+        "agent",
+        "channel",
+        "position",
+        "chain",
+    )
     readonly_fields = fields
 
     class Media:

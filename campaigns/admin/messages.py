@@ -42,10 +42,22 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Message
         fields = [
-            "label", "description", "campaign", "brand", "audience", "subject", "sender_name", "sender_address",
-            "reply_to", "html", "text", "typology", "proof_prefix",
-            "hide_proof_number", "traps",
-        ]  # fmt: skip
+            "label",
+            "description",
+            "campaign",
+            "brand",
+            "audience",
+            "subject",
+            "sender_name",
+            "sender_address",
+            "reply_to",
+            "html",
+            "text",
+            "typology",
+            "proof_prefix",
+            "hide_proof_number",
+            "traps",
+        ]
         help_texts = {
             "proof_prefix": gettext_lazy(
                 "In brackets before the subject of a proof. Empty: none, and no number; a proof that shows a real "

@@ -147,10 +147,13 @@ class PreviewPages:
         context = {
             **self.admin_site.each_context(request),
             "title": _("Preview of “%s”") % message.label,
-            "opts": self.opts, "message": message, "profile": profile, "beginning": beginning,
+            "opts": self.opts,
+            "message": message,
+            "profile": profile,
+            "beginning": beginning,
             "profiles": choices(message, request.user, beginning),
             "preview": render(message, profile),
-        }  # fmt: skip
+        }
         return TemplateResponse(request, "admin/campaigns/message/preview.html", context)
 
     def preview_page_view(self, request: HttpRequest, pk: int) -> HttpResponse:

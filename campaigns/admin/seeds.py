@@ -25,9 +25,21 @@ class TestProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = TestProfile
         fields = [
-            "label", "email", "proofs", "trap", "first_name", "last_name", "gender", "birth_date", "city", "country",
-            "language", "time_zone", "email_format", "attributes",
-        ]  # fmt: skip
+            "label",
+            "email",
+            "proofs",
+            "trap",
+            "first_name",
+            "last_name",
+            "gender",
+            "birth_date",
+            "city",
+            "country",
+            "language",
+            "time_zone",
+            "email_format",
+            "attributes",
+        ]
 
     clean_attributes = ProfileForm.clean_attributes
 
@@ -44,11 +56,24 @@ class TestProfileAdmin(UnitAdmin):
     search_fields = ["label", "email"]
     fieldsets = [
         (None, {"fields": ["label", "email", "proofs", "trap"]}),
-        (_("What a message quotes"), {"fields": [
-            "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",
-            "email_format", "attributes",
-        ]}),
-    ]  # fmt: skip
+        (
+            _("What a message quotes"),
+            {
+                "fields": [
+                    "first_name",
+                    "last_name",
+                    "gender",
+                    "birth_date",
+                    "city",
+                    "country",
+                    "language",
+                    "time_zone",
+                    "email_format",
+                    "attributes",
+                ]
+            },
+        ),
+    ]
 
     def save_model(self, request: HttpRequest, obj: TestProfile, form: Any, change: bool) -> None:
         """Then say if its address lies where a proof takes more than preparing; that is asked when one is sent."""

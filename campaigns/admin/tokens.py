@@ -23,10 +23,11 @@ class TokenForm(forms.Form):
 
     label = forms.CharField(label=gettext_lazy("What it is for"), max_length=128, validators=[single_line])
     rights = forms.MultipleChoiceField(
-        label=gettext_lazy("What it may do beside reading, if you may"), required=False,
+        label=gettext_lazy("What it may do beside reading, if you may"),
+        required=False,
         choices=[choice for choice in api_tokens.Right.choices if choice[0] != api_tokens.Right.READ],
         widget=forms.CheckboxSelectMultiple,
-    )  # fmt: skip
+    )
     days = forms.IntegerField(
         label=gettext_lazy("Days until it ends"), min_value=1, max_value=api_tokens.MOST_DAYS, initial=api_tokens.DAYS
     )
@@ -47,8 +48,14 @@ def tokens_page(request: HttpRequest) -> HttpResponse:
     tokens = list(api_tokens.visible(request.user))
     for token in tokens:
         token.words = ", ".join(str(api_tokens.Right(right).label) for right in token.rights)
-    context = {**admin.site.each_context(request), "title": _("API tokens"), "form": form, "tokens": tokens,
-               "secret": secret, "others": any(token.user_id != request.user.pk for token in tokens)}  # fmt: skip
+    context = {
+        **admin.site.each_context(request),
+        "title": _("API tokens"),
+        "form": form,
+        "tokens": tokens,
+        "secret": secret,
+        "others": any(token.user_id != request.user.pk for token in tokens),
+    }
     return TemplateResponse(request, "campaigns/tokens.html", context)
 
 

@@ -47,9 +47,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = TypologyRule
         fields = [
-            "label", "kind", "active", "order", "only_campaign", "only_brand", "conditions", "entries", "threshold",
-            "threshold_field", "period", "unit", "counted",
-        ]  # fmt: skip
+            "label",
+            "kind",
+            "active",
+            "order",
+            "only_campaign",
+            "only_brand",
+            "conditions",
+            "entries",
+            "threshold",
+            "threshold_field",
+            "period",
+            "unit",
+            "counted",
+        ]
         widgets = {"entries": forms.Textarea(attrs={"rows": 6, "cols": 60, "spellcheck": "false"})}
 
 
@@ -67,15 +78,21 @@ class TypologyRuleAdmin(_ForAdministrators):
         (_("Filtering: profiles that match are left out"), {"fields": ["conditions"]}),
         (
             _("Filtering: excluded addresses or domains"),
-            {"fields": ["entries"], "description": _("A domain does not cover its subdomains. Of whom a list leaves "
-                                                     "out, logs reveal the number alone.")},
+            {
+                "fields": ["entries"],
+                "description": _(
+                    "A domain does not cover its subdomains. Of whom a list leaves out, logs reveal the number alone."
+                ),
+            },
         ),
         (
             _("Fatigue: how many messages within a period"),
-            {"fields": ["threshold", "threshold_field", "period", "unit", "counted"],
-             "description": _("Counts what was sent and what is scheduled. Run only where there is a contact date.")},
+            {
+                "fields": ["threshold", "threshold_field", "period", "unit", "counted"],
+                "description": _("Counts what was sent and what is scheduled. Run only where there is a contact date."),
+            },
         ),
-    ]  # fmt: skip
+    ]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Administration with the unit All."""

@@ -87,8 +87,12 @@ def who_may_start(request: HttpRequest, pk: int) -> HttpResponse:
     if not (permissions.may_administer(request.user, campaign) or permissions.may_prepare(request.user, campaign)):
         raise PermissionDenied(_("Who may do what is shown to who prepares here, and to administrators."))
     context = {
-        **admin.site.each_context(request), "title": _("Who may start deliveries of “%s”") % campaign,
-        "opts": Campaign._meta, "campaign": campaign, "people": grants.who_may_start(campaign, SHOWN), "most": SHOWN,
+        **admin.site.each_context(request),
+        "title": _("Who may start deliveries of “%s”") % campaign,
+        "opts": Campaign._meta,
+        "campaign": campaign,
+        "people": grants.who_may_start(campaign, SHOWN),
+        "most": SHOWN,
         "administers": permissions.may_administer(request.user, campaign),
-    }  # fmt: skip
+    }
     return TemplateResponse(request, "campaigns/who_may_start.html", context)

@@ -33,13 +33,17 @@ class GrantForm(_ModelForm):
 
     by: Any = None
     held_roles = forms.MultipleChoiceField(
-        label=gettext_lazy("Roles"), required=False, widget=forms.CheckboxSelectMultiple,
+        label=gettext_lazy("Roles"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
         help_text=gettext_lazy("You can give what you hold yourself. Roles of several groups are added up."),
-    )  # fmt: skip
+    )
     own_unit = forms.ModelChoiceField(
-        label=gettext_lazy("Organisational unit"), required=False, queryset=OrganizationalUnit.objects.all(),
+        label=gettext_lazy("Organisational unit"),
+        required=False,
+        queryset=OrganizationalUnit.objects.all(),
         help_text=gettext_lazy("Of several the highest counts. Whoever has none, here or by a group, cannot log in."),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,8 +100,9 @@ class PersonForm(GrantForm):
 
 
 _PERSON: Any = (
-    gettext_lazy("Roles and units"), {"fields": ["groups", "held_roles", "own_unit", "acts_from"]},
-)  # fmt: skip
+    gettext_lazy("Roles and units"),
+    {"fields": ["groups", "held_roles", "own_unit", "acts_from"]},
+)
 
 
 @admin.register(User)
@@ -115,7 +120,7 @@ class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
         _PERSON,
         (gettext_lazy("Beyond roles"), {"fields": ["is_superuser", "user_permissions"], "classes": ["collapse"]}),
         (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
-    ]  # fmt: skip
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """With the groups, which the list shows."""

@@ -64,9 +64,13 @@ def problem(status: int, errors: list[dict[str, Any]]) -> dict[str, Any]:
     first = errors[0] if errors else {"code": "error", "detail": HTTPStatus(status).phrase, "attr": None}
     named = f"{first['attr']}: " if first["attr"] else ""
     return {
-        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status,
-        "detail": f"{named}{first['detail']}", "code": first["code"], "errors": errors or [first],
-    }  # fmt: skip
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": f"{named}{first['detail']}",
+        "code": first["code"],
+        "errors": errors or [first],
+    }
 
 
 def handle(error: Exception, context: Any) -> Response | None:

@@ -77,10 +77,28 @@ class MessageSerializer(Selectable, serializers.ModelSerializer[Message]):
     class Meta:
         model = Message
         fields = [
-            "id", "label", "description", "campaign", "brand", "audience", "subject", "sender_name", "sender_address",
-            "reply_to", "html", "text", "typology", "schedule", "recurrence", "control_group", "tracking",
-            "traps", "created_at", "modified_at", "locked_at",
-        ]  # fmt: skip
+            "id",
+            "label",
+            "description",
+            "campaign",
+            "brand",
+            "audience",
+            "subject",
+            "sender_name",
+            "sender_address",
+            "reply_to",
+            "html",
+            "text",
+            "typology",
+            "schedule",
+            "recurrence",
+            "control_group",
+            "tracking",
+            "traps",
+            "created_at",
+            "modified_at",
+            "locked_at",
+        ]
         read_only_fields = ["created_at", "modified_at", "locked_at"]
 
     def create(self, validated_data: dict[str, Any]) -> Message:
@@ -93,8 +111,11 @@ class MessageSerializer(Selectable, serializers.ModelSerializer[Message]):
 
     def _save(self, save: Callable[[dict[str, Any]], Message], values: dict[str, Any]) -> Message:
         models: dict[str, Any] = {
-            "schedule": Schedule, "recurrence": Recurrence, "control_group": ControlGroup, "tracking": TrackingOptions,
-        }  # fmt: skip
+            "schedule": Schedule,
+            "recurrence": Recurrence,
+            "control_group": ControlGroup,
+            "tracking": TrackingOptions,
+        }
         nested = {name: values.pop(name) for name in models if name in values}
         message = save(values)
         for name, given in nested.items():
@@ -150,10 +171,27 @@ class ProfileSerializer(Selectable, WithUnit, Opting, serializers.ModelSerialize
     class Meta:
         model = Profile
         fields = [
-            "id", "email", "first_name", "last_name", "gender", "birth_date", "mobile", "city", "country", "language",
-            "time_zone", "email_format", "opt_out", "opt_out_email", "consent_source", "address_opted_out",
-            "attributes", "unit", "created_at", "modified_at",
-        ]  # fmt: skip
+            "id",
+            "email",
+            "first_name",
+            "last_name",
+            "gender",
+            "birth_date",
+            "mobile",
+            "city",
+            "country",
+            "language",
+            "time_zone",
+            "email_format",
+            "opt_out",
+            "opt_out_email",
+            "consent_source",
+            "address_opted_out",
+            "attributes",
+            "unit",
+            "created_at",
+            "modified_at",
+        ]
         read_only_fields = ["created_at", "modified_at"]
         extra_kwargs = {"email": {"required": True}}
 
@@ -316,10 +354,16 @@ class BrandViewSet(InUnits, viewsets.ReadOnlyModelViewSet[Brand]):
 
 
 class ProfileViewSet(
-    InUnits, Versioned, Idempotent, ConsentHistory, mixins.ListModelMixin, mixins.RetrieveModelMixin,
+    InUnits,
+    Versioned,
+    Idempotent,
+    ConsentHistory,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
     mixins.CreateModelMixin,
-    mixins.UpdateModelMixin, viewsets.GenericViewSet[Profile],
-):  # fmt: skip
+    mixins.UpdateModelMixin,
+    viewsets.GenericViewSet[Profile],
+):
     """Profiles; `bulk` creates or updates up to 10,000 by address in one request; `consent` tells who opted one out."""
 
     queryset = Profile.objects.all()

@@ -59,9 +59,13 @@ class UnitSerializer(serializers.ModelSerializer[OrganizationalUnit]):
 
 
 class UnitViewSet(
-    Versioned, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, mixins.UpdateModelMixin,
+    Versioned,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
     viewsets.GenericViewSet[OrganizationalUnit],
-):  # fmt: skip
+):
     """Units that can be read from the administrator's own; he changes those below it."""
 
     serializer_class = UnitSerializer
@@ -159,7 +163,7 @@ class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
 
 class _Rights(
     Versioned, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Any]
-):  # fmt: skip
+):
     pagination_class = KeyPagination
     permission_classes = [Administers]
     http_method_names = ["get", "patch", "head", "options"]

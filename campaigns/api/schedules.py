@@ -38,9 +38,17 @@ class ScheduleSerializer(_Cleaned):
     class Meta:
         model = Schedule
         fields = [
-            "mode", "contact_date", "time_zone", "formula", "request_confirmation", "waves", "wave_interval",
-            "wave_limit", "delivery_duration", "validity_end",
-        ]  # fmt: skip
+            "mode",
+            "contact_date",
+            "time_zone",
+            "formula",
+            "request_confirmation",
+            "waves",
+            "wave_interval",
+            "wave_limit",
+            "delivery_duration",
+            "validity_end",
+        ]
 
 
 class RecurrenceSerializer(_Cleaned):
@@ -57,9 +65,17 @@ class RecurrenceSerializer(_Cleaned):
     class Meta:
         model = Recurrence
         fields = [
-            "frequency", "at", "weekdays", "month_day", "cron", "time_zone", "until", "aggregation",
-            "request_confirmation", "next_at",
-        ]  # fmt: skip
+            "frequency",
+            "at",
+            "weekdays",
+            "month_day",
+            "cron",
+            "time_zone",
+            "until",
+            "aggregation",
+            "request_confirmation",
+            "next_at",
+        ]
         read_only_fields = ["next_at"]
 
 

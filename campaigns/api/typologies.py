@@ -34,9 +34,20 @@ class RuleSerializer(serializers.ModelSerializer[TypologyRule]):
     class Meta:
         model = TypologyRule
         fields = [
-            "id", "code", "label", "kind", "active", "order", "only_campaign", "only_brand", "threshold",
-            "threshold_field", "period", "unit", "counted",
-        ]  # fmt: skip
+            "id",
+            "code",
+            "label",
+            "kind",
+            "active",
+            "order",
+            "only_campaign",
+            "only_brand",
+            "threshold",
+            "threshold_field",
+            "period",
+            "unit",
+            "counted",
+        ]
 
 
 class TypologySerializer(serializers.ModelSerializer[Typology]):

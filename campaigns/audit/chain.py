@@ -36,9 +36,18 @@ START = "0" * 64  # the chain value before the first row
 ERASED = "audit.erased"
 _LOCK = 0x61756469  # PostgreSQL's advisory lock of the sealer
 _SIGNED = (
-    "act", "outcome", "actor_id", "old_actor", "old_address", "old_agent", "channel", "subject_type", "subject_id",
-    "old_subject", "content",
-)  # fmt: skip
+    "act",
+    "outcome",
+    "actor_id",
+    "old_actor",
+    "old_address",
+    "old_agent",
+    "channel",
+    "subject_type",
+    "subject_id",
+    "old_subject",
+    "content",
+)
 
 
 def _keys() -> list[bytes]:

@@ -102,10 +102,15 @@ def draft(
     )
     key = subject.pk if subject is not None else subject_id
     entry = AuditEntry(
-        act=line(act, 64), outcome=outcome, actor_id=getattr(by, "pk", None), channel=source.channel,
+        act=line(act, 64),
+        outcome=outcome,
+        actor_id=getattr(by, "pk", None),
+        channel=source.channel,
         subject_type=subject._meta.label_lower if subject is not None else "",
-        subject_id=line("" if key is None else key, 64), content=content, version=audit_values.VERSION,
-    )  # fmt: skip
+        subject_id=line("" if key is None else key, 64),
+        content=content,
+        version=audit_values.VERSION,
+    )
     return Draft(entry, values)
 
 

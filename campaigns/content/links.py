@@ -110,9 +110,16 @@ def html_links(draft: Draft, page: Page, names: frozenset[str]) -> tuple[list[Li
         asked = element.value("data-track").strip().lower() == "never"
         href, category = element.attributes["href"], draft.unmask(element.value("data-category").strip())[:64]
         link = Link(
-            draft.where, draft.line(href.start), href.start, href.end, url, _label(draft, element),
-            "never" if asked else _kind(url), category=category, asked=asked,
-        )  # fmt: skip
+            draft.where,
+            draft.line(href.start),
+            href.start,
+            href.end,
+            url,
+            _label(draft, element),
+            "never" if asked else _kind(url),
+            category=category,
+            asked=asked,
+        )
         checked, found = _checked(link, names)
         _append(links, checked)
         problems += [*found, *_ampersands(draft, link, href)]

@@ -13,9 +13,18 @@ from campaigns.models import ControlGroup, Message
 from campaigns.models.tracking import TrackingOptions
 
 _COPIED = (
-    "description", "campaign", "brand", "audience", "subject", "sender_name", "sender_address", "reply_to", "html",
-    "text", "typology",
-)  # fmt: skip
+    "description",
+    "campaign",
+    "brand",
+    "audience",
+    "subject",
+    "sender_name",
+    "sender_address",
+    "reply_to",
+    "html",
+    "text",
+    "typology",
+)
 _GROUP = ("extraction", "sort_field", "descending", "percent", "size", "conditions")
 _TRACKING = ("active", "pixel_at_top", "days", "fallback_url")
 _LONGEST = Message._meta.get_field("label").max_length or 128

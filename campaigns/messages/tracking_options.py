@@ -24,9 +24,12 @@ def frozen(message: Message) -> dict[str, Any]:
     """For Delivery.content: active, pixel_at_top, never (URLs of this content), days (None: the usual), fallback."""
     options = _options(message)
     return {
-        "active": options.active, "pixel_at_top": options.pixel_at_top, "never": sorted(remembered(message)),
-        "days": options.days, "fallback": options.fallback_url,
-    }  # fmt: skip
+        "active": options.active,
+        "pixel_at_top": options.pixel_at_top,
+        "never": sorted(remembered(message)),
+        "days": options.days,
+        "fallback": options.fallback_url,
+    }
 
 
 def remembered(message: Message) -> set[str]:

@@ -62,8 +62,16 @@ def describe_group(group: ControlGroup) -> str:
 
 
 _RULE = (
-    "kind", "order", "conditions", "entries", "threshold", "threshold_field", "period", "unit", "counted",
-)  # fmt: skip
+    "kind",
+    "order",
+    "conditions",
+    "entries",
+    "threshold",
+    "threshold_field",
+    "period",
+    "unit",
+    "counted",
+)
 _GROUP = ("extraction", "sort_field", "descending", "percent", "size", "conditions")
 
 

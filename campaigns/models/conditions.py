@@ -41,16 +41,27 @@ KINDS: dict[str, tuple[str, ...]] = {  # kind of field: the operators that fit i
     "moment": ("gt", "lt"),
 }
 FIELDS: dict[str, str] = {  # column of Profile: kind
-    **dict.fromkeys(
-        ("email", "first_name", "last_name", "mobile", "city", "country", "language", "time_zone"), "text"
-    ),
-    "gender": "choice", "email_format": "choice",
-    "opt_out": "switch", "opt_out_email": "switch",
-    "birth_date": "date", "created_at": "moment", "modified_at": "moment",
-}  # fmt: skip
+    **dict.fromkeys(("email", "first_name", "last_name", "mobile", "city", "country", "language", "time_zone"), "text"),
+    "gender": "choice",
+    "email_format": "choice",
+    "opt_out": "switch",
+    "opt_out_email": "switch",
+    "birth_date": "date",
+    "created_at": "moment",
+    "modified_at": "moment",
+}
 PERSONAL_FIELDS = (  # columns that a message may quote
-    "email", "first_name", "last_name", "gender", "birth_date", "mobile", "city", "country", "language", "time_zone",
-)  # fmt: skip
+    "email",
+    "first_name",
+    "last_name",
+    "gender",
+    "birth_date",
+    "mobile",
+    "city",
+    "country",
+    "language",
+    "time_zone",
+)
 _CHOICES: dict[str, Any] = {"gender": Profile.Gender, "email_format": Profile.EmailFormat}
 _SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = re.compile(r"attributes\.([a-z][a-z0-9_]{0,63})")  # the names that an import may give

@@ -51,9 +51,13 @@ class Message(models.Model):
     )
     hide_proof_number = models.BooleanField(_("no number in the prefix of proofs"), default=False)
     traps: models.ManyToManyField[TestProfile, models.Model] = models.ManyToManyField(
-        "TestProfile", verbose_name=_("traps"), blank=True, related_name="+", limit_choices_to={"trap": True},
+        "TestProfile",
+        verbose_name=_("traps"),
+        blank=True,
+        related_name="+",
+        limit_choices_to={"trap": True},
         help_text=_("Test profiles that get the real send together with the target."),
-    )  # fmt: skip
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

@@ -25,14 +25,19 @@ class TrackingOptions(models.Model):
         help_text=_("The image stands before the content, where long mails that are cut off still have it."),
     )
     days = models.PositiveSmallIntegerField(
-        _("tracking validity (days)"), null=True, blank=True,
+        _("tracking validity (days)"),
+        null=True,
+        blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(3650)],
         help_text=_("From the contact date; afterwards links lead to the address below. Empty: the usual."),
-    )  # fmt: skip
+    )
     fallback_url = models.URLField(
-        _("address after the validity"), max_length=500, blank=True, validators=[_web],
+        _("address after the validity"),
+        max_length=500,
+        blank=True,
+        validators=[_web],
         help_text=_("Empty: the brand's website."),
-    )  # fmt: skip
+    )
 
     objects = Watched["TrackingOptions"].as_manager()
 

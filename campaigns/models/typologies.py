@@ -52,26 +52,40 @@ class TypologyRule(models.Model):
     )
     # Application criteria: for which messages the rule is run.
     only_campaign = models.ForeignKey(
-        Campaign, models.CASCADE, verbose_name=_("only messages of the campaign"), null=True, blank=True,
-        related_name="+", help_text=_("Empty: of any."),
-    )  # fmt: skip
+        Campaign,
+        models.CASCADE,
+        verbose_name=_("only messages of the campaign"),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Empty: of any."),
+    )
     only_brand = models.ForeignKey(
-        Brand, models.CASCADE, verbose_name=_("only messages of the brand"), null=True, blank=True,
-        related_name="+", help_text=_("Empty: of any."),
-    )  # fmt: skip
+        Brand,
+        models.CASCADE,
+        verbose_name=_("only messages of the brand"),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Empty: of any."),
+    )
     conditions = models.JSONField(_("conditions"), default=list, blank=True)  # as in an audience
     entries = models.TextField(_("addresses or domains"), blank=True, help_text=_("One a line."))
     threshold = models.PositiveSmallIntegerField(
         _("threshold"), default=1, help_text=_("The most messages that a profile gets within the period; 0: none.")
     )
     threshold_field = Line(
-        _("threshold of each profile"), max_length=80, blank=True,
+        _("threshold of each profile"),
+        max_length=80,
+        blank=True,
         help_text=_("An attribute that holds a number, such as attributes.max_mails; else the threshold."),
-    )  # fmt: skip
+    )
     period = models.PositiveSmallIntegerField(
-        _("sliding period"), default=7, validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        _("sliding period"),
+        default=7,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text=_("Before the contact date and after it: 7 days look at two weeks."),
-    )  # fmt: skip
+    )
     unit = models.CharField(_("unit"), max_length=5, choices=Unit, default=Unit.DAYS)
     counted = models.CharField(_("deliveries to count"), max_length=8, choices=Counted, default=Counted.ALL)
     modified_at = models.DateTimeField(_("modified"), auto_now=True)

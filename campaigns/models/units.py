@@ -28,10 +28,12 @@ class OrganizationalUnit(models.Model):
 
     label = Line(_("label"), max_length=128)
     name = models.CharField(
-        _("name"), max_length=64, unique=True,
+        _("name"),
+        max_length=64,
+        unique=True,
         validators=[RegexValidator(r"\A[a-z0-9_-]+\Z", _("Small letters, digits, - and _ alone."))],
         help_text=_("Short and unique, for programs."),
-    )  # fmt: skip
+    )
     parent = models.ForeignKey(
         "self", models.PROTECT, verbose_name=_("within"), null=True, blank=True, related_name="children"
     )
@@ -113,9 +115,13 @@ class PersonUnit(models.Model):
 def unit_field() -> Any:
     """The unit of an object: its creator's; the root for what nobody made. Raw SQL gets the root, too."""
     return models.ForeignKey(
-        OrganizationalUnit, models.PROTECT, verbose_name=_("organisational unit"), default=ROOT, db_default=ROOT,
+        OrganizationalUnit,
+        models.PROTECT,
+        verbose_name=_("organisational unit"),
+        default=ROOT,
+        db_default=ROOT,
         related_name="+",
-    )  # fmt: skip
+    )
 
 
 def plant(using: str = "default", **_options: Any) -> None:

@@ -128,6 +128,9 @@ def period(at: datetime, zone: ZoneInfo, length: str) -> str:
     clock = wall_clock(at, zone)
     year, week, _day = clock.isocalendar()
     names = {
-        "day": f"{clock:%Y-%m-%d}", "week": f"{year}-W{week:02}", "month": f"{clock:%Y-%m}", "year": f"{clock:%Y}",
-    }  # fmt: skip
+        "day": f"{clock:%Y-%m-%d}",
+        "week": f"{year}-W{week:02}",
+        "month": f"{clock:%Y-%m}",
+        "year": f"{clock:%Y}",
+    }
     return names.get(length, "")

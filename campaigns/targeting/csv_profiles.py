@@ -23,21 +23,37 @@ from campaigns.core.time_zones import available_zones
 from campaigns.core.translate_kept import retold
 
 TEXTS = {
-    "first_name": 128, "last_name": 128, "mobile": 32, "city": 128, "country": 64, "language": 16,
-}  # fmt: skip
+    "first_name": 128,
+    "last_name": 128,
+    "mobile": 32,
+    "city": 128,
+    "country": 64,
+    "language": 16,
+}
 WORDS = {
     "gender": {"unknown": 0, "male": 1, "m": 1, "female": 2, "f": 2, "0": 0, "1": 1, "2": 2},
     "email_format": {"unknown": 0, "text": 1, "html": 2, "0": 0, "1": 1, "2": 2},
 }
 YES_NO = {
-    "1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False,
-}  # fmt: skip
+    "1": True,
+    "true": True,
+    "yes": True,
+    "y": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "n": False,
+}
 SWITCHES = ("opt_out", "opt_out_email")
 COLUMNS = ("email", *TEXTS, *WORDS, "birth_date", "time_zone", *SWITCHES)
 DEFAULTS: dict[str, object] = {
-    "email": "", **dict.fromkeys(TEXTS, ""), **dict.fromkeys(WORDS, 0), "birth_date": None, "time_zone": "",
+    "email": "",
+    **dict.fromkeys(TEXTS, ""),
+    **dict.fromkeys(WORDS, 0),
+    "birth_date": None,
+    "time_zone": "",
     **dict.fromkeys(SWITCHES, False),
-}  # fmt: skip
+}
 MAX_CELL = 10_000
 MAX_COLUMNS = 1_000
 MAX_ATTRIBUTE = 1000  # characters

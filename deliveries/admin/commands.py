@@ -49,10 +49,12 @@ ACTS: dict[str, tuple[Callable[..., None], StrOrPromise]] = {  # part of the add
 }
 SEEN = {"prepare", "confirm", "series-on", "continue-series"}  # these are told which form the page showed
 ASKED = {
-    "confirm": gettext_lazy("Confirm send"), "stop": gettext_lazy("Stop sending"),
-    "complete": gettext_lazy("Complete the missing"), "series-on": gettext_lazy("Switch on"),
+    "confirm": gettext_lazy("Confirm send"),
+    "stop": gettext_lazy("Stop sending"),
+    "complete": gettext_lazy("Complete the missing"),
+    "series-on": gettext_lazy("Switch on"),
     "continue-series": gettext_lazy("Continue the series with this form"),
-}  # fmt: skip
+}
 DAYS = ("1", "2", "3.5")  # how long a delivery whose validity is over may go on
 HARMLESS = {"already_confirmed"}  # a double click: the thing is done, and the message says by whom
 
@@ -129,8 +131,12 @@ class ActPages:
         everything = {
             **self.admin_site.each_context(request),
             "title": ASKED[act],
-            "opts": self.opts, "delivery": delivery, "original": delivery, "act": act, **context,
-        }  # fmt: skip
+            "opts": self.opts,
+            "delivery": delivery,
+            "original": delivery,
+            "act": act,
+            **context,
+        }
         return TemplateResponse(request, f"admin/deliveries/delivery/{template or act}.html", everything)
 
     def act_view(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:

@@ -106,8 +106,15 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
     """Deliveries of the campaigns that the user may read."""
 
     list_display = [
-        "name", "status", "to_deliver_", "sent", "delivered", "bounces", "open_rate", "click_rate",
-    ]  # fmt: skip
+        "name",
+        "status",
+        "to_deliver_",
+        "sent",
+        "delivered",
+        "bounces",
+        "open_rate",
+        "click_rate",
+    ]
     list_display_links = None
     list_filter = [LogicalStatus, InCampaign, Executions]
     list_select_related = ["campaign"]
@@ -163,8 +170,12 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         band = format_html('<strong class="dm-band">{}</strong>', _("Action required")) if delivery.awaits_user else ""
         return format_html(
             '<a href="{}">{}</a> <span class="dm-code">{}</span> {}<span class="dm-where">{}</span>',
-            delivery.get_absolute_url(), delivery.label, delivery.code, band, delivery.campaign,
-        )  # fmt: skip
+            delivery.get_absolute_url(),
+            delivery.label,
+            delivery.code,
+            band,
+            delivery.campaign,
+        )
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def status(self, delivery: Delivery) -> str:
@@ -172,8 +183,10 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         kind, date = LOGICAL[State(delivery.state)], delivery.contact_date
         return format_html(
             '<span class="dm-chip dm-{}">{}</span><span class="dm-where">{}</span>',
-            kind.value, short_label(delivery.state), formats.clock(date) if date else "",
-        )  # fmt: skip
+            kind.value,
+            short_label(delivery.state),
+            formats.clock(date) if date else "",
+        )
 
     @admin.display(description=gettext_lazy("to deliver"), ordering="to_deliver")
     def to_deliver_(self, delivery: Delivery) -> str:
@@ -236,10 +249,17 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         wanted = request.GET.get("profile", "") or _some_recipient(delivery, request.user)
         profile = chosen(delivery.message, request.user, wanted)
         context = {
-            **self.admin_site.each_context(request), "title": str(delivery), "opts": self.opts, "original": delivery,
-            "delivery": delivery, "board": board, "numbers": board.counters, "tab": "dashboard", "profile": profile,
+            **self.admin_site.each_context(request),
+            "title": str(delivery),
+            "opts": self.opts,
+            "original": delivery,
+            "delivery": delivery,
+            "board": board,
+            "numbers": board.counters,
+            "tab": "dashboard",
+            "profile": profile,
             "preview": render(delivery.message, profile),
-        }  # fmt: skip
+        }
         return TemplateResponse(request, "admin/deliveries/delivery/dashboard.html", context)
 
     def deployment_view(self, request: HttpRequest, pk: int) -> HttpResponse:

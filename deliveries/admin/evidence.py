@@ -28,7 +28,12 @@ def evidence_pack(request: HttpRequest, pk: int) -> HttpResponseBase:
         file.seek(0)
         return FileResponse(file, as_attachment=True, filename=evidence.file_name(delivery))
     context = {
-        **admin.site.each_context(request), "title": str(delivery), "opts": Delivery._meta, "delivery": delivery,
-        "original": delivery, "tab": "log", "numbers": counters(delivery),
-    }  # fmt: skip
+        **admin.site.each_context(request),
+        "title": str(delivery),
+        "opts": Delivery._meta,
+        "delivery": delivery,
+        "original": delivery,
+        "tab": "log",
+        "numbers": counters(delivery),
+    }
     return TemplateResponse(request, "admin/deliveries/delivery/evidence.html", context)

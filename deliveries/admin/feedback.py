@@ -47,9 +47,12 @@ class QualificationRuleAdmin(ForAllAdmin):
             raise PermissionDenied(_("Qualification rules are kept by administrators."))
         pasted = request.POST.get("pasted", "")
         context = {
-            **self.admin_site.each_context(request), "title": _("Try the rules"), "opts": self.opts, "pasted": pasted,
+            **self.admin_site.each_context(request),
+            "title": _("Try the rules"),
+            "opts": self.opts,
+            "pasted": pasted,
             "verdicts": _verdicts(pasted) if pasted.strip() else None,
-        }  # fmt: skip
+        }
         return TemplateResponse(request, "admin/deliveries/qualificationrule/try.html", context)
 
     def copy_view(self, request: HttpRequest) -> HttpResponse:

@@ -63,9 +63,14 @@ class LogPages:
         """Draw a tab."""
         everything = {
             **self.admin_site.each_context(request),
-            "title": str(delivery), "opts": self.opts, "delivery": delivery, "original": delivery, "tab": tab,
-            "numbers": context.pop("numbers", None) or counters(delivery), **context,
-        }  # fmt: skip
+            "title": str(delivery),
+            "opts": self.opts,
+            "delivery": delivery,
+            "original": delivery,
+            "tab": tab,
+            "numbers": context.pop("numbers", None) or counters(delivery),
+            **context,
+        }
         return TemplateResponse(request, f"admin/deliveries/delivery/{tab}.html", everything)
 
     def log_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -90,9 +95,15 @@ class LogPages:
         page = page_of(parts, request, keep={"status": status, "q": beginning})
         masked_rows.mask_logs(page.rows, seen)
         return self.tab(
-            request, delivery, "sending_logs", page=page, numbers=numbers, statuses=shown, status=status,
+            request,
+            delivery,
+            "sending_logs",
+            page=page,
+            numbers=numbers,
+            statuses=shown,
+            status=status,
             beginning=beginning,
-        )  # fmt: skip
+        )
 
     def sending_log_view(self, request: HttpRequest, pk: int, row: int) -> HttpResponse:
         """All that is known of one recipient."""
@@ -147,18 +158,26 @@ class LogPages:
 def _by_status(numbers: Counters, held_back: int) -> list[tuple[int, str, int]]:
     """(status, label, rows with it). The control group's Ignored rows have no counter (domain.md §4.3)."""
     known = {
-        LogStatus.PENDING: numbers.pending, LogStatus.SENT: numbers.sent, LogStatus.FAILED: numbers.failed,
-        LogStatus.IGNORED: held_back, LogStatus.CANCELLED: numbers.cancelled, LogStatus.IN_DOUBT: numbers.in_doubt,
-    }  # fmt: skip
+        LogStatus.PENDING: numbers.pending,
+        LogStatus.SENT: numbers.sent,
+        LogStatus.FAILED: numbers.failed,
+        LogStatus.IGNORED: held_back,
+        LogStatus.CANCELLED: numbers.cancelled,
+        LogStatus.IN_DOUBT: numbers.in_doubt,
+    }
     return [(int(code), str(code.label), n) for code, n in known.items() if n or code == LogStatus.IGNORED]
 
 
 def _facts(log: SendingLog) -> list[tuple[str, Any]]:
     """(label, value) of every field that says something to people."""
     moments = {
-        _("Relayed"): log.relayed_at, _("Next attempt"): log.due_at, _("Last report"): log.last_event_at,
-        _("Opened"): log.opened_at, _("Clicked"): log.clicked_at, _("Opted out"): log.opted_out_at,
-    }  # fmt: skip
+        _("Relayed"): log.relayed_at,
+        _("Next attempt"): log.due_at,
+        _("Last report"): log.last_event_at,
+        _("Opened"): log.opened_at,
+        _("Clicked"): log.clicked_at,
+        _("Opted out"): log.opted_out_at,
+    }
     return [
         (_("Address"), log.address),
         (_("Date"), log.date),

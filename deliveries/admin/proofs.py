@@ -82,9 +82,12 @@ class ProofPages:
         other = list(delivery.verdicts.filter(proof=None).select_related("user"))
         _say_what_counts(delivery, [*other, *(verdict for proof in shown for verdict in proof.verdicts.all())])
         context: dict[str, Any] = {
-            "proofs": shown, "tab": "proofs", "numbers": counters(delivery), "other": other,
+            "proofs": shown,
+            "tab": "proofs",
+            "numbers": counters(delivery),
+            "other": other,
             "may_judge": delivery.state in EDITABLE and permissions.may_start(request.user, delivery.campaign),
-        }  # fmt: skip
+        }
         return self._draw(request, delivery, "proofs", **context)
 
     def approve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -115,15 +118,21 @@ class ProofPages:
         self, request: HttpRequest, delivery: Delivery, page: str, status: int = 200, **context: Any
     ) -> HttpResponse:
         everything = {
-            **self.admin_site.each_context(request), "title": str(TITLES[page]()), "opts": self.opts,
-            "delivery": delivery, "original": delivery, **context,
-        }  # fmt: skip
+            **self.admin_site.each_context(request),
+            "title": str(TITLES[page]()),
+            "opts": self.opts,
+            "delivery": delivery,
+            "original": delivery,
+            **context,
+        }
         return TemplateResponse(request, f"admin/deliveries/delivery/{page}.html", everything, status=status)
 
 
 TITLES: dict[str, Callable[[], str]] = {
-    "proof": lambda: _("Send a test"), "proofs": lambda: _("Proofs"), "approve": lambda: _("Approve or refuse"),
-}  # fmt: skip
+    "proof": lambda: _("Send a test"),
+    "proofs": lambda: _("Proofs"),
+    "approve": lambda: _("Approve or refuse"),
+}
 
 
 def _choices(delivery: Delivery, by: Any, chosen: set[int] | None, rows: list[Row]) -> dict[str, Any]:

@@ -120,10 +120,14 @@ class QuarantinedAddressAdmin(ForAllAdmin):
             self._tell(request, quarantine.repair(form.found()))
             return redirect("admin:deliveries_quarantinedaddress_changelist")
         context = {
-            **self.admin_site.each_context(request), "title": _("Repair the quarantine"), "opts": self.opts,
-            "form": form, "media": self.media + form.media, "number": form.found().count() if known else None,
+            **self.admin_site.each_context(request),
+            "title": _("Repair the quarantine"),
+            "opts": self.opts,
+            "form": form,
+            "media": self.media + form.media,
+            "number": form.found().count() if known else None,
             "some": form.found().order_by("-modified_at")[:10] if known else [],
-        }  # fmt: skip
+        }
         return TemplateResponse(request, "admin/deliveries/quarantinedaddress/repair.html", context)
 
     def _tell(self, request: HttpRequest, number: int) -> None:

@@ -20,7 +20,13 @@ class RoutingAdmin(UnitAdmin):
             _("Mail server"),
             {
                 "fields": [
-                    "host", "port", "security", "verify_certificate", "username", "password_variable", "connections",
+                    "host",
+                    "port",
+                    "security",
+                    "verify_certificate",
+                    "username",
+                    "password_variable",
+                    "connections",
                     "domain_limits",
                 ]
             },
@@ -29,4 +35,4 @@ class RoutingAdmin(UnitAdmin):
         (_("Feedback"), {"fields": ["feedback_service"]}),
         (_("Retries"), {"fields": ["retry_by", "retry_first_day", "retry_gap", "retry_every"]}),
         (_("Circuit breaker"), {"fields": ["breaker_minimum", "breaker_hard", "breaker_complaints"]}),
-    ]  # fmt: skip
+    ]

@@ -29,9 +29,12 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     """An endpoint; its address must lead to the public internet, or where OUTGOING_ALLOW lets it."""
 
     kinds = forms.MultipleChoiceField(
-        label=gettext_lazy("Events"), required=False, widget=forms.CheckboxSelectMultiple,
-        choices=[(kind, kind) for kind in webhooks.ALL_KINDS], help_text=gettext_lazy("None chosen: all."),
-    )  # fmt: skip
+        label=gettext_lazy("Events"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(kind, kind) for kind in webhooks.ALL_KINDS],
+        help_text=gettext_lazy("None chosen: all."),
+    )
 
     class Meta:
         model = WebhookEndpoint
@@ -115,9 +118,13 @@ class WebhookEndpointAdmin(EverybodysAdmin):
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, rotated: bool = False
     ) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request), "title": _("New secret"), "opts": self.opts, "original": endpoint,
-            "secret": secret, "rotated": rotated,
-        }  # fmt: skip
+            **self.admin_site.each_context(request),
+            "title": _("New secret"),
+            "opts": self.opts,
+            "original": endpoint,
+            "secret": secret,
+            "rotated": rotated,
+        }
         page = TemplateResponse(request, "admin/deliveries/webhookendpoint/secret.html", context)
         page["Cache-Control"] = "no-store"
         return page
@@ -156,8 +163,16 @@ class WebhookCallAdmin(EverybodysAdmin):
     actions = ["replay"]
     inlines = [TryInline]
     fields = (
-        "kind", "endpoint", "created_at", "state", "tries_made", "due_at", "ended_at", "uid", "content",
-    )  # fmt: skip
+        "kind",
+        "endpoint",
+        "created_at",
+        "state",
+        "tries_made",
+        "due_at",
+        "ended_at",
+        "uid",
+        "content",
+    )
     readonly_fields = fields
 
     class Media:

@@ -126,13 +126,40 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
     class Meta:
         model = Delivery
         fields = [
-            "id", "code", "label", "message", "campaign", "state", "state_code", "logical_status", "progress",
-            "targeted", "excluded",
-            "to_deliver", "feedback_service", "fingerprint", "changed", "form", "changed_since_switched_on",
-            "hindrance", "created_at", "prepared_at",
-            "confirmed_at", "contact_date", "started_at", "finished_at", "validity_end", "undo_until",
-            "first_due_at", "last_due_at", "parent", "slot", "period", "expires_at", "proof_of",
-        ]  # fmt: skip
+            "id",
+            "code",
+            "label",
+            "message",
+            "campaign",
+            "state",
+            "state_code",
+            "logical_status",
+            "progress",
+            "targeted",
+            "excluded",
+            "to_deliver",
+            "feedback_service",
+            "fingerprint",
+            "changed",
+            "form",
+            "changed_since_switched_on",
+            "hindrance",
+            "created_at",
+            "prepared_at",
+            "confirmed_at",
+            "contact_date",
+            "started_at",
+            "finished_at",
+            "validity_end",
+            "undo_until",
+            "first_due_at",
+            "last_due_at",
+            "parent",
+            "slot",
+            "period",
+            "expires_at",
+            "proof_of",
+        ]
         read_only_fields = [name for name in fields if name != "message"]
 
     def get_state(self, delivery: Delivery) -> str:
@@ -186,9 +213,14 @@ UNSEEN = OpenApiResponse(ProblemSerializer, description="It leaves in your name,
 
 
 class DeliveryViewSet(
-    Idempotent, DeliveryLogs, DeliveryProofs, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin,
+    Idempotent,
+    DeliveryLogs,
+    DeliveryProofs,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.CreateModelMixin,
     viewsets.GenericViewSet[Delivery],
-):  # fmt: skip
+):
     """Deliveries of the campaigns that the user may read."""
 
     serializer_class = DeliverySerializer
@@ -257,13 +289,15 @@ class DeliveryViewSet(
         delivery = self.get_object()
         sums = counters_of([delivery])[delivery.pk]
         figures = kpis(sums, feedback_service=delivery.feedback_service)
-        shown = KpisSerializer({
-            **{name: getattr(figures, name) for name in _FIGURES},
-            "counters": {name: getattr(sums, name) for name in sums.__slots__},
-            "balances": sums.balances,
-            "possible_delivered": possible_delivered(sums, feedback_service=delivery.feedback_service),
-            "stats_at": delivery.stats_at,
-        })  # fmt: skip
+        shown = KpisSerializer(
+            {
+                **{name: getattr(figures, name) for name in _FIGURES},
+                "counters": {name: getattr(sums, name) for name in sums.__slots__},
+                "balances": sums.balances,
+                "possible_delivered": possible_delivered(sums, feedback_service=delivery.feedback_service),
+                "stats_at": delivery.stats_at,
+            }
+        )
         return Response(shown.data)
 
 

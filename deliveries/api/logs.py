@@ -30,9 +30,24 @@ class SendingLogSerializer(Selectable, serializers.ModelSerializer[SendingLog]):
     class Meta:
         model = SendingLog
         fields = [
-            "id", "profile", "address", "status", "status_label", "failure_type", "reason", "reason_label", "reply",
-            "date", "attempts", "due_at", "relayed_at", "opened_at", "clicked_at", "opted_out_at", "hidden",
-        ]  # fmt: skip
+            "id",
+            "profile",
+            "address",
+            "status",
+            "status_label",
+            "failure_type",
+            "reason",
+            "reason_label",
+            "reply",
+            "date",
+            "attempts",
+            "due_at",
+            "relayed_at",
+            "opened_at",
+            "clicked_at",
+            "opted_out_at",
+            "hidden",
+        ]
 
 
 class ExclusionLogSerializer(Selectable, serializers.ModelSerializer[ExclusionLog]):
@@ -76,9 +91,10 @@ class DeliveryLogs:
     """Mixin of the view set over deliveries: its logs, a page at a time, newest first."""
 
     @extend_schema(
-        responses=SendingLogSerializer(many=True), filters=False,
+        responses=SendingLogSerializer(many=True),
+        filters=False,
         parameters=[_choice("status", LogStatus, "Only rows of this status."), _ADDRESS],
-    )  # fmt: skip
+    )
     @action(detail=True, url_path="sending-logs", filter_backends=[], ordering_fields=("id",))
     def sending_logs(self: Any, request: Request, pk: str) -> Response:
         """One row per recipient."""
@@ -88,9 +104,10 @@ class DeliveryLogs:
         return paged(self, rows, SendingLogSerializer, partial(masked_rows.mask_logs, seen=seen))
 
     @extend_schema(
-        responses=ExclusionLogSerializer(many=True), filters=False,
+        responses=ExclusionLogSerializer(many=True),
+        filters=False,
         parameters=[_choice("cause", Reason, "Only rows of this cause."), _ADDRESS],
-    )  # fmt: skip
+    )
     @action(detail=True, url_path="exclusion-logs", filter_backends=[], ordering_fields=("id",))
     def exclusion_logs(self: Any, request: Request, pk: str) -> Response:
         """One row per profile left out."""
@@ -107,9 +124,10 @@ class DeliveryLogs:
         return Response(ExclusionCauseSerializer(rows, many=True, context=self.get_serializer_context()).data)
 
     @extend_schema(
-        responses=EventSerializer(many=True), filters=False,
+        responses=EventSerializer(many=True),
+        filters=False,
         parameters=[_choice("severity", DeliveryEvent.Severity, "Only lines of this severity.")],
-    )  # fmt: skip
+    )
     @action(detail=True, filter_backends=[], ordering_fields=("id",))
     def events(self: Any, request: Request, pk: str) -> Response:
         """The delivery's own log."""

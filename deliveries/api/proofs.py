@@ -78,8 +78,10 @@ class ProofSerializer(serializers.ModelSerializer[Proof]):
 
 
 ARGUMENTS: dict[str, type[serializers.Serializer[Any]]] = {
-    "sendProof": SendProofSerializer, "approve": JudgeSerializer, "refuse": JudgeSerializer,
-}  # fmt: skip
+    "sendProof": SendProofSerializer,
+    "approve": JudgeSerializer,
+    "refuse": JudgeSerializer,
+}
 
 
 def arguments(method: str, data: Any) -> dict[str, Any]:

@@ -28,9 +28,20 @@ class QuarantineSerializer(Selectable, serializers.ModelSerializer[QuarantinedAd
     class Meta:
         model = QuarantinedAddress
         fields = [
-            "id", "address", "status", "status_label", "reason", "reason_label", "errors", "significant_at",
-            "error_text", "last_delivery", "by_hand", "created_at", "modified_at",
-        ]  # fmt: skip
+            "id",
+            "address",
+            "status",
+            "status_label",
+            "reason",
+            "reason_label",
+            "errors",
+            "significant_at",
+            "error_text",
+            "last_delivery",
+            "by_hand",
+            "created_at",
+            "modified_at",
+        ]
         read_only_fields = ["errors", "significant_at", "last_delivery", "by_hand", "created_at", "modified_at"]
 
     def to_internal_value(self, data: Any) -> Any:

@@ -67,9 +67,19 @@ class CallSerializer(Selectable, serializers.ModelSerializer[WebhookCall]):
     class Meta:
         model = WebhookCall
         fields = [
-            "id", "webhook_id", "endpoint", "kind", "delivery", "payload", "created_at", "state", "tries_made",
-            "due_at", "ended_at", "tries",
-        ]  # fmt: skip
+            "id",
+            "webhook_id",
+            "endpoint",
+            "kind",
+            "delivery",
+            "payload",
+            "created_at",
+            "state",
+            "tries_made",
+            "due_at",
+            "ended_at",
+            "tries",
+        ]
         read_only_fields = fields
 
     def get_webhook_id(self, call: WebhookCall) -> str:
@@ -135,8 +145,11 @@ class EndpointViewSet(Versioned, Idempotent, viewsets.ModelViewSet[WebhookEndpoi
 
 
 class CallViewSet(
-    Idempotent, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[WebhookCall],
-):  # fmt: skip
+    Idempotent,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[WebhookCall],
+):
     """What was, or will be, posted; kept for a month."""
 
     queryset = WebhookCall.objects.prefetch_related("tries")

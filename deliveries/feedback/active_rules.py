@@ -80,11 +80,18 @@ def copy_defaults() -> int:
         return 0
     kept = QualificationRule.objects.bulk_create(
         QualificationRule(
-            order=rule.order, name=rule.name, pattern=rule.pattern, code=rule.code, status=rule.status,
-            stage=rule.stage, type=rule.type, reason=rule.reason, detail=rule.detail,
+            order=rule.order,
+            name=rule.name,
+            pattern=rule.pattern,
+            code=rule.code,
+            status=rule.status,
+            stage=rule.stage,
+            type=rule.type,
+            reason=rule.reason,
+            detail=rule.detail,
         )
         for rule in DEFAULT_RULES
-    )  # fmt: skip
+    )
     renew()
     return len(kept)
 

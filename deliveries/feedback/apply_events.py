@@ -146,10 +146,21 @@ def _keep(chunk: Sequence[Event]) -> list[tuple[Event, int | None, str, datetime
 def _values(event: Event, at: datetime) -> tuple[Any, ...]:
     """The event's fields in the order of _COLUMNS."""
     return (
-        event.source, event.key, event.kind, at, event.type, event.reason, clean(event.detail, 64),
-        clean(event.code, 3), clean(event.status, 12), clean(event.stage, 8), clean(event.text, 1000),
-        clean(event.rule, 128), clean(event.address, 254), event.log_id,
-    )  # fmt: skip
+        event.source,
+        event.key,
+        event.kind,
+        at,
+        event.type,
+        event.reason,
+        clean(event.detail, 64),
+        clean(event.code, 3),
+        clean(event.status, 12),
+        clean(event.stage, 8),
+        clean(event.text, 1000),
+        clean(event.rule, 128),
+        clean(event.address, 254),
+        event.log_id,
+    )
 
 
 def _when(at: datetime | None, now: datetime) -> datetime:
@@ -214,6 +225,13 @@ def _reply(change: Change) -> Event:
     code = change.reply[:3] if change.reply[:3].isdigit() else ""
     kind = Kind.BOUNCE if change.move is LogMove.REFUSE else Kind.DELAYED
     return Event(
-        Source.REPLY, f"{change.log_id}.{change.attempts}", kind, None, int(change.failure_type), int(change.reason),
-        code=code, text=change.reply, log_id=change.log_id,
-    )  # fmt: skip
+        Source.REPLY,
+        f"{change.log_id}.{change.attempts}",
+        kind,
+        None,
+        int(change.failure_type),
+        int(change.reason),
+        code=code,
+        text=change.reply,
+        log_id=change.log_id,
+    )

@@ -60,8 +60,10 @@ def _excess(delivery: Delivery, routing: Routing) -> tuple[str, float, float] | 
     if processed < max(1, routing.breaker_minimum):
         return None
     known = {what: float(share) for what, share in _before(delivery)}
-    kinds = (("hard bounces", sums["hard"], routing.breaker_hard),
-             ("complaints", sums["complaints"], routing.breaker_complaints))  # fmt: skip
+    kinds = (
+        ("hard bounces", sums["hard"], routing.breaker_hard),
+        ("complaints", sums["complaints"], routing.breaker_complaints),
+    )
     for what, number, limit in kinds:
         share = 100 * (number or 0) / processed
         if limit and share > max(limit, WORSE * known.get(what, 0.0)):

@@ -46,11 +46,14 @@ posts = Buckets(settings.FEEDBACK_PER_SECOND, 10 * settings.FEEDBACK_PER_SECOND)
 services = Buckets(10 * settings.FEEDBACK_PER_SECOND, 100 * settings.FEEDBACK_PER_SECOND)  # from all addresses together
 GUESS = 100  # posts that a wrong secret costs
 _KINDS = {
-    EventType.DELIVERED: FeedbackEvent.Kind.DELIVERED, EventType.DEFERRED: FeedbackEvent.Kind.DELAYED,
-    EventType.BOUNCED: FeedbackEvent.Kind.BOUNCE, EventType.REJECTED: FeedbackEvent.Kind.BOUNCE,
-    EventType.FAILED: FeedbackEvent.Kind.BOUNCE, EventType.COMPLAINED: FeedbackEvent.Kind.COMPLAINT,
+    EventType.DELIVERED: FeedbackEvent.Kind.DELIVERED,
+    EventType.DEFERRED: FeedbackEvent.Kind.DELAYED,
+    EventType.BOUNCED: FeedbackEvent.Kind.BOUNCE,
+    EventType.REJECTED: FeedbackEvent.Kind.BOUNCE,
+    EventType.FAILED: FeedbackEvent.Kind.BOUNCE,
+    EventType.COMPLAINED: FeedbackEvent.Kind.COMPLAINT,
     EventType.AUTORESPONDED: FeedbackEvent.Kind.AUTO_REPLY,
-}  # fmt: skip
+}
 _ERRORS = (FeedbackEvent.Kind.BOUNCE, FeedbackEvent.Kind.DELAYED)
 # What a service says in a word, where it quotes no server that a rule would know.
 _WORDS = {
@@ -204,9 +207,14 @@ def _judged(posted: AnymailTrackingEvent, readings: Readings, *, final: bool) ->
     if not found.rule:
         how, reason = _WORDS.get(posted.reject_reason, (how, reason))
     return {
-        "type": how, "reason": reason, "detail": found.detail, "rule": found.rule, "code": code, "status": status,
+        "type": how,
+        "reason": reason,
+        "detail": found.detail,
+        "rule": found.rule,
+        "code": code,
+        "status": status,
         "text": words,
-    }  # fmt: skip
+    }
 
 
 def _text(value: object) -> str:

@@ -197,9 +197,14 @@ def _histories(addresses: Collection[str]) -> dict[str, list[Mark]]:
 
 
 _WRITTEN: dict[str, type] = {
-    "id": int, "status": int, "reason": int, "errors": int, "significant_at": datetime, "error_text": str,
+    "id": int,
+    "status": int,
+    "reason": int,
+    "errors": int,
+    "significant_at": datetime,
+    "error_text": str,
     "last_delivery_id": int,
-}  # fmt: skip
+}
 
 
 def _write(changed: list[tuple[int, Standing]]) -> None:

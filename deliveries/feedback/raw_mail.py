@@ -32,9 +32,12 @@ FORGOTTEN = timedelta(days=30)  # after that an applied mail is deleted
 _HEADER_LINES = 500
 
 _KINDS = {
-    DELIVERED: FeedbackEvent.Kind.DELIVERED, DELAYED: FeedbackEvent.Kind.DELAYED, BOUNCE: FeedbackEvent.Kind.BOUNCE,
-    COMPLAINT: FeedbackEvent.Kind.COMPLAINT, AUTO_REPLY: FeedbackEvent.Kind.AUTO_REPLY,
-}  # fmt: skip
+    DELIVERED: FeedbackEvent.Kind.DELIVERED,
+    DELAYED: FeedbackEvent.Kind.DELAYED,
+    BOUNCE: FeedbackEvent.Kind.BOUNCE,
+    COMPLAINT: FeedbackEvent.Kind.COMPLAINT,
+    AUTO_REPLY: FeedbackEvent.Kind.AUTO_REPLY,
+}
 
 
 def keep(raw: bytes, source: int, recipient: str = "") -> None:
@@ -98,12 +101,20 @@ def _events(raw: bytes, source: int, recipient: str, received: datetime, reports
 def _event(report: Report, source: int, key: str, at: datetime, log_id: int | None) -> Event:
     failed = report.kind in (BOUNCE, DELAYED)
     return Event(
-        source, key, _KINDS.get(report.kind, FeedbackEvent.Kind.NONE), report.last_attempt_date or at,
+        source,
+        key,
+        _KINDS.get(report.kind, FeedbackEvent.Kind.NONE),
+        report.last_attempt_date or at,
         type=active_rules.TYPES[report.type] if failed else FailureType.NONE,
         reason=REASONS.get(report.reason, Reason.NOT_DEFINED) if failed else Reason.NOT_DEFINED,
-        detail=report.detail, code=report.code, status=report.status, text=report.text, rule=report.rule,
-        address=report.recipient, log_id=log_id,
-    )  # fmt: skip
+        detail=report.detail,
+        code=report.code,
+        status=report.status,
+        text=report.text,
+        rule=report.rule,
+        address=report.recipient,
+        log_id=log_id,
+    )
 
 
 def _identity(raw: bytes) -> tuple[str, datetime | None]:

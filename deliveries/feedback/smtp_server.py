@@ -43,9 +43,13 @@ class _Protocol(SMTP):
 
     def __init__(self, handler: Handler) -> None:
         super().__init__(
-            handler, data_size_limit=LIMIT, enable_SMTPUTF8=True, hostname="localhost", timeout=IDLE_SECONDS,
+            handler,
+            data_size_limit=LIMIT,
+            enable_SMTPUTF8=True,
+            hostname="localhost",
+            timeout=IDLE_SECONDS,
             ident="bounce inbox",
-        )  # fmt: skip
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """One connection too many is closed at once; its client comes again later."""

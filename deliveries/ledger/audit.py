@@ -31,10 +31,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Lines without a user that belong to "who sent what": once or twice in a delivery's life.
-TOLD = frozenset({
-    "preparation_finished", "preparation_failed", "started", "finished", "expired", "validity_over", "overdue",
-    "not_started", "purged", "form_changed", "breaker", "rerouted", "approved", "refused",
-})  # fmt: skip
+TOLD = frozenset(
+    {
+        "preparation_finished",
+        "preparation_failed",
+        "started",
+        "finished",
+        "expired",
+        "validity_over",
+        "overdue",
+        "not_started",
+        "purged",
+        "form_changed",
+        "breaker",
+        "rerouted",
+        "approved",
+        "refused",
+    }
+)
 _SEEN = ("state", "preparation", "to_deliver", "contact_date", "validity_end", "confirmed_by_id", "fingerprint")
 
 _running: ContextVar[dict[str, Any] | None] = ContextVar("act", default=None)
@@ -126,6 +140,12 @@ def tell(event: DeliveryEvent) -> None:
         details = {key: value for key, value in event.details.items() if key not in ("before", "after", "words")}
         named = Kind.RECIPIENT if event.details.get("filters") else Kind.OTHER  # an export's filter names an address
         trail.record(
-            f"delivery.{event.code}", by=event.user, subject=event.delivery, words=event.message, about=named,
-            before=running and running["before"], after=seen(event.delivery), details=details or None,
-        )  # fmt: skip
+            f"delivery.{event.code}",
+            by=event.user,
+            subject=event.delivery,
+            words=event.message,
+            about=named,
+            before=running and running["before"],
+            after=seen(event.delivery),
+            details=details or None,
+        )

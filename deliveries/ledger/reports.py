@@ -87,18 +87,42 @@ class _Row:
 _COLUMNS = [field.name for field in fields(_Row) if field.name != "date"]
 _TIMES = ("due_at", "relayed_at", "last_event_at", "complained_at")
 _WRITTEN = {
-    "id": int, "status": int, "failure_type": int, "reason": int, "reply": str, "date": datetime, "claim_fence": int,
-    "claims": int, "attempts": int, "due_at": datetime, "relayed_at": datetime, "last_event_at": datetime,
-    "last_event_rank": int, "retry_state": int, "complained_at": datetime,
-}  # fmt: skip
+    "id": int,
+    "status": int,
+    "failure_type": int,
+    "reason": int,
+    "reply": str,
+    "date": datetime,
+    "claim_fence": int,
+    "claims": int,
+    "attempts": int,
+    "due_at": datetime,
+    "relayed_at": datetime,
+    "last_event_at": datetime,
+    "last_event_rank": int,
+    "retry_state": int,
+    "complained_at": datetime,
+}
 _VALUES = attrgetter(*_WRITTEN)
 _COUNTED = (
-    "pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft", "complaints",
-)  # fmt: skip
+    "pending",
+    "in_doubt",
+    "sent",
+    "failed",
+    "cancelled",
+    "relayed",
+    "retrying",
+    "hard",
+    "soft",
+    "complaints",
+)
 _STATUS_COUNTER = {
-    LogStatus.PENDING: "pending", LogStatus.SENT: "sent", LogStatus.FAILED: "failed",
-    LogStatus.CANCELLED: "cancelled", LogStatus.IN_DOUBT: "in_doubt",
-}  # fmt: skip
+    LogStatus.PENDING: "pending",
+    LogStatus.SENT: "sent",
+    LogStatus.FAILED: "failed",
+    LogStatus.CANCELLED: "cancelled",
+    LogStatus.IN_DOUBT: "in_doubt",
+}
 
 
 def decide(reports: Iterable[Report]) -> set[int]:
@@ -177,10 +201,19 @@ class _Desk:
         self.rows, self.now = [_Row(*values) for values in found], timezone.now()
         self._before = {values[0]: _Row(*values) for values in found}
         wanted = {row.delivery_id for row in self.rows}
-        self._deliveries = Delivery.everything.select_related("routing").only(
-            "state", "feedback_service", "retry_by", "validity_end", "routing__retry_first_day", "routing__retry_gap",
-            "routing__retry_every",
-        ).in_bulk(wanted)  # fmt: skip
+        self._deliveries = (
+            Delivery.everything.select_related("routing")
+            .only(
+                "state",
+                "feedback_service",
+                "retry_by",
+                "validity_end",
+                "routing__retry_first_day",
+                "routing__retry_gap",
+                "routing__retry_every",
+            )
+            .in_bulk(wanted)
+        )
 
     @classmethod
     def of_logs(cls, ids: list[int]) -> _Desk:
@@ -232,9 +265,13 @@ class _Desk:
         fact = Fact.EXPIRED if report.exhausted and delivery.retry_by == Routing.Retries.SERVER else report.fact
         assert fact is not None
         known = transitions.Row(
-            row.status, row.failure_type, row.retrying, row.last_event_at or _NEVER, row.last_event_rank,
+            row.status,
+            row.failure_type,
+            row.retrying,
+            row.last_event_at or _NEVER,
+            row.last_event_rank,
             row.retry_state == Retry.OVER,
-        )  # fmt: skip
+        )
         after = transitions.learn(known, fact, report.at, feedback=delivery.feedback_service)
         decides = (after.decided_at, after.weight) != (known.decided_at, known.weight)
         if decides:

@@ -25,9 +25,12 @@ from .change import ANSWERED, Change, one_line
 
 _TAKEN = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.SETTLE_SENT})  # handed to the mail server
 _COUNTER = {
-    LogStatus.PENDING: "pending", LogStatus.SENT: "sent", LogStatus.FAILED: "failed",
-    LogStatus.CANCELLED: "cancelled", LogStatus.IN_DOUBT: "in_doubt",
-}  # fmt: skip
+    LogStatus.PENDING: "pending",
+    LogStatus.SENT: "sent",
+    LogStatus.FAILED: "failed",
+    LogStatus.CANCELLED: "cancelled",
+    LogStatus.IN_DOUBT: "in_doubt",
+}
 _HOW = {FailureType.SOFT: "soft", FailureType.HARD: "hard"}
 
 
@@ -49,8 +52,13 @@ def settle(batch_id: int, changes: Sequence[Change]) -> int:
 
 _TAKEN_COLUMNS: dict[str, type] = {"log_id": int, "words": str}
 _COLUMNS: dict[str, type] = _TAKEN_COLUMNS | {
-    "new_status": int, "new_type": int, "new_reason": int, "due": datetime, "answered": int, "fence": int,
-}  # fmt: skip
+    "new_status": int,
+    "new_type": int,
+    "new_reason": int,
+    "due": datetime,
+    "answered": int,
+    "fence": int,
+}
 
 
 def _apply(batch_id: int, changes: Sequence[Change], where: str) -> set[int]:
@@ -179,9 +187,12 @@ def _end_in_batch(batch_id: int, move: LogMove) -> int:
         changed = soft + rows.update(**ended)
         counter = _COUNTER[after]
         Batch.objects.filter(pk=batch_id).update(
-            pending=F("pending") - changed, retrying=F("retrying") - soft, next_due_at=None,
-            soft=F("soft") + (soft if move is LogMove.EXPIRE else 0), **{counter: F(counter) + changed},
-        )  # fmt: skip
+            pending=F("pending") - changed,
+            retrying=F("retrying") - soft,
+            next_due_at=None,
+            soft=F("soft") + (soft if move is LogMove.EXPIRE else 0),
+            **{counter: F(counter) + changed},
+        )
     return changed
 
 
@@ -199,20 +210,35 @@ def send_missing(batch_id: int) -> int:
     rows = missing(SendingLog.objects.filter(batch_id=batch_id))
     server = Q(retry_state=SendingLog.Retry.SERVER)
     n = rows.aggregate(
-        all=Count("pk"), cancelled=Count("pk", filter=Q(status=LogStatus.CANCELLED)),
+        all=Count("pk"),
+        cancelled=Count("pk", filter=Q(status=LogStatus.CANCELLED)),
         soft=Count("pk", filter=Q(status=LogStatus.FAILED, failure_type=FailureType.SOFT)),
-        relayed=Count("relayed_at"), tried=Count("pk", filter=Q(attempts__gt=0)),
+        relayed=Count("relayed_at"),
+        tried=Count("pk", filter=Q(attempts__gt=0)),
         retrying=Count("pk", filter=server | Q(due_at__isnull=False, attempts__gt=0)),
-    )  # fmt: skip
+    )
     rows.update(
-        status=LogStatus.PENDING, failure_type=FailureType.NONE, reason=Reason.NOT_DEFINED, reply="", date=now,
-        due_at=now, relayed_at=None, claims=0, retry_state=SendingLog.Retry.NONE, last_event_at=None, last_event_rank=0,
-    )  # fmt: skip
+        status=LogStatus.PENDING,
+        failure_type=FailureType.NONE,
+        reason=Reason.NOT_DEFINED,
+        reply="",
+        date=now,
+        due_at=now,
+        relayed_at=None,
+        claims=0,
+        retry_state=SendingLog.Retry.NONE,
+        last_event_at=None,
+        last_event_rank=0,
+    )
     if n["all"]:
         Batch.objects.filter(pk=batch_id).update(
-            pending=F("pending") + n["all"], cancelled=F("cancelled") - n["cancelled"],
-            failed=F("failed") - (n["all"] - n["cancelled"]), soft=F("soft") - n["soft"],
-            relayed=F("relayed") - n["relayed"], retrying=F("retrying") + n["tried"] - n["retrying"], next_due_at=now,
+            pending=F("pending") + n["all"],
+            cancelled=F("cancelled") - n["cancelled"],
+            failed=F("failed") - (n["all"] - n["cancelled"]),
+            soft=F("soft") - n["soft"],
+            relayed=F("relayed") - n["relayed"],
+            retrying=F("retrying") + n["tried"] - n["retrying"],
+            next_due_at=now,
             gated=False,
-        )  # fmt: skip
+        )
     return int(n["all"])

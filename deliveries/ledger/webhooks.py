@@ -38,16 +38,28 @@ logger = logging.getLogger("deliveries.ledger.webhooks")
 
 # Code of a delivery's log line: what programs are told. The names are stable.
 KINDS = {
-    "preparation_finished": "delivery.prepared", "preparation_failed": "delivery.preparation_failed",
-    "confirmation_requested": "delivery.confirmation_requested", "confirmed": "delivery.confirmed",
-    "confirmation_undone": "delivery.confirmation_undone", "started": "delivery.started", "paused": "delivery.paused",
-    "breaker": "delivery.paused_by_breaker", "rerouted": "delivery.paused",
-    "resumed": "delivery.resumed", "stopped": "delivery.stopped",
-    "failed": "delivery.failed", "finished": "delivery.finished", "expired": "delivery.expired",
-    "hindered": "delivery.hindered", "unhindered": "delivery.unhindered", "completed_missing": "delivery.completing",
-    "reopened": "delivery.reopened", "overdue": "delivery.overdue", "not_started": "delivery.not_started",
+    "preparation_finished": "delivery.prepared",
+    "preparation_failed": "delivery.preparation_failed",
+    "confirmation_requested": "delivery.confirmation_requested",
+    "confirmed": "delivery.confirmed",
+    "confirmation_undone": "delivery.confirmation_undone",
+    "started": "delivery.started",
+    "paused": "delivery.paused",
+    "breaker": "delivery.paused_by_breaker",
+    "rerouted": "delivery.paused",
+    "resumed": "delivery.resumed",
+    "stopped": "delivery.stopped",
+    "failed": "delivery.failed",
+    "finished": "delivery.finished",
+    "expired": "delivery.expired",
+    "hindered": "delivery.hindered",
+    "unhindered": "delivery.unhindered",
+    "completed_missing": "delivery.completing",
+    "reopened": "delivery.reopened",
+    "overdue": "delivery.overdue",
+    "not_started": "delivery.not_started",
     "finished_in_doubt": "delivery.in_doubt",
-}  # fmt: skip
+}
 ALERT, TEST = "alert", "test"
 ALL_KINDS = (*dict.fromkeys(KINDS.values()), ALERT, TEST)
 
@@ -63,8 +75,12 @@ def write(event: DeliveryEvent) -> None:
     kind = KINDS.get(event.code)
     endpoints = _listening(kind) if kind else []
     if kind and endpoints and event.delivery.proof_id is None:
-        _add(endpoints, kind, {**_delivery(event.delivery_id), "words": event.message, "by": event.user_id},
-             event.delivery_id)  # fmt: skip
+        _add(
+            endpoints,
+            kind,
+            {**_delivery(event.delivery_id), "words": event.message, "by": event.user_id},
+            event.delivery_id,
+        )
 
 
 def write_alert(subject: str, text: str, deliveries: Iterable[int]) -> None:
@@ -199,10 +215,12 @@ def headers(endpoint: WebhookEndpoint, call_id: str, body: bytes, at: int | None
         keys.append(endpoint.old_secret)
     signatures = [base64.b64encode(hmac.digest(base64.b64decode(key), signed, "sha256")).decode() for key in keys]
     return {
-        "Content-Type": "application/json", "User-Agent": "deliveries-back-office",
-        "webhook-id": f"msg_{call_id}", "webhook-timestamp": str(when),
+        "Content-Type": "application/json",
+        "User-Agent": "deliveries-back-office",
+        "webhook-id": f"msg_{call_id}",
+        "webhook-timestamp": str(when),
         "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
-    }  # fmt: skip
+    }
 
 
 def secret(endpoint: WebhookEndpoint) -> str:

@@ -287,9 +287,12 @@ def ask(require: Any, delivery: Delivery, by: Any, act: str, *also: Campaign) ->
     except PermissionDenied as error:
         logger.warning("%s may not %s %s", by, act, delivery.code)
         log_event(
-            delivery, "denied", _("%(by)s tried to %(act)s this delivery without the role.", by=by, act=act), user=by,
+            delivery,
+            "denied",
+            _("%(by)s tried to %(act)s this delivery without the role.", by=by, act=act),
+            user=by,
             severity=DeliveryEvent.Severity.WARNING,
-        )  # fmt: skip
+        )
         raise error
 
 

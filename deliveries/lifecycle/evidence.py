@@ -89,10 +89,15 @@ def pack(delivery: Delivery, by: Any, out: IO[bytes]) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, lines in _files(delivery, by):
             digests[name] = _write(file, name, lines)
-        manifest = _json({
-            "delivery": delivery.code, "made_at": timezone.now(), "made_by": str(by), "files": digests,
-            "head": chain.head(),
-        })  # fmt: skip
+        manifest = _json(
+            {
+                "delivery": delivery.code,
+                "made_at": timezone.now(),
+                "made_by": str(by),
+                "files": digests,
+                "head": chain.head(),
+            }
+        )
         file.writestr("manifest.json", manifest)
         file.writestr("SEAL", chain.sign(manifest) + "\n")
 
@@ -133,20 +138,27 @@ def _about(delivery: Delivery) -> dict[str, Any]:
     people = {name: name_of(delivery, name) for name in ("created_by", "prepared_by", "confirmed_by")}
     routing = delivery.routing
     return {
-        "code": delivery.code, "label": delivery.label, "message": delivery.message_id,
-        "campaign": [delivery.campaign_id, str(delivery.campaign)], "state": State(delivery.state).name.lower(),
-        **people, **{name: getattr(delivery, name) for name in _DATES}, "fingerprint": delivery.fingerprint,
+        "code": delivery.code,
+        "label": delivery.label,
+        "message": delivery.message_id,
+        "campaign": [delivery.campaign_id, str(delivery.campaign)],
+        "state": State(delivery.state).name.lower(),
+        **people,
+        **{name: getattr(delivery, name) for name in _DATES},
+        "fingerprint": delivery.fingerprint,
         "mail_server": routing and [routing.label, routing.host, routing.port],
         "sender": {name: delivery.content.get(name, "") for name in ("sender_name", "sender_address", "reply_to")},
-    }  # fmt: skip
+    }
 
 
 def _counts(delivery: Delivery) -> dict[str, Any]:
     causes = {_cause(row): row.volume for row in delivery.exclusion_causes.all()}
     return {
-        "targeted": delivery.targeted, "excluded": delivery.excluded, "excluded_by_cause": causes,
+        "targeted": delivery.targeted,
+        "excluded": delivery.excluded,
+        "excluded_by_cause": causes,
         "messages": asdict(counters(delivery)),
-    }  # fmt: skip
+    }
 
 
 def _cause(row: ExclusionCause) -> str:

@@ -53,9 +53,13 @@ def settle_in_doubt(delivery: Delivery, by: Any, *, decision: Decision, log_ids:
         words = f"Counted as sent by {by}." if decision == "sent" else ""
         number = _settle(rows.values_list("pk", "attempts", "batch_id"), move, words)
         log_event(
-            delivery, "doubt_settled", _(_PAST[decision], number=number, by=by), user=by,
-            number=number, decision=decision,
-        )  # fmt: skip
+            delivery,
+            "doubt_settled",
+            _(_PAST[decision], number=number, by=by),
+            user=by,
+            number=number,
+            decision=decision,
+        )
     if decision == "resend":
         queue.ring_delivery(delivery.pk)
     delivery.refresh_from_db()

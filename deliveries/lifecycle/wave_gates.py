@@ -72,8 +72,10 @@ def _decide(delivery: Delivery) -> None:
 def _hold(delivery: Delivery, share: float, most: float) -> None:
     words = _(
         "Later waves are held back: %(share)s %% of the earlier ones bounced, more than %(limit)s %%. Let them go, or "
-        "stop the sending.", share=f"{share:.1f}", limit=f"{most:g}",
-    )  # fmt: skip
+        "stop the sending.",
+        share=f"{share:.1f}",
+        limit=f"{most:g}",
+    )
     with transaction.atomic():
         if not Delivery.objects.filter(pk=delivery.pk, held_since=None).update(held_since=Now()):
             return

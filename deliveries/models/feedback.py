@@ -112,9 +112,10 @@ class QualificationRule(models.Model):
     name = Line(_("name"), max_length=128, unique=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     pattern = models.TextField(
-        _("pattern"), blank=True,
+        _("pattern"),
+        blank=True,
         help_text=_("Regular expression, searched without regard to case and accents; addresses stand as *."),
-    )  # fmt: skip
+    )
     code = Line(_("SMTP code"), max_length=128, blank=True)
     status = Line(_("enhanced status"), max_length=128, blank=True)
     stage = Line(_("stage"), max_length=64, blank=True)

@@ -71,9 +71,11 @@ class Routing(models.Model):
     retry_gap = models.DurationField(_("least time between retries"), default=timedelta(hours=1))
     retry_every = models.DurationField(_("time between later retries"), default=timedelta(hours=24))
     domain_limits = models.JSONField(
-        _("limits per domain"), default=dict, blank=True,
+        _("limits per domain"),
+        default=dict,
+        blank=True,
         help_text=_('Like {"example.com": {"connections": 2, "per_minute": 600}, "*": {"connections": 8}}.'),
-    )  # fmt: skip
+    )
     # The circuit breaker (circuit_breaker.py): percent of what was processed; 0 switches it off.
     breaker_minimum = models.PositiveIntegerField(_("breaker: from so many processed"), default=50)
     breaker_hard = models.FloatField(_("breaker: hard bounces, %"), default=10.0, validators=[MaxValueValidator(100)])

@@ -118,10 +118,14 @@ def _take(delivery_id: int) -> Preparation | None:
         fingerprint = seal.fingerprint(delivery, message)
         agreed = unasked.terms(delivery, message, fingerprint)
         also = {
-            "fingerprint": fingerprint, "content": snapshot(message, names), "routing": seal.routing_of(delivery),
-            "preparation_at": timezone.now(), "progress": 0, "token_key": secret_keys.present_name(),
+            "fingerprint": fingerprint,
+            "content": snapshot(message, names),
+            "routing": seal.routing_of(delivery),
+            "preparation_at": timezone.now(),
+            "progress": 0,
+            "token_key": secret_keys.present_name(),
             **agreed.fields,
-        }  # fmt: skip
+        }
         waiting = advance(here, Act.COUNT, **also)
         if not waiting and not advance(
             here & silent(), Act.TAKE_OVER_PREPARATION, preparation=F("preparation") + 1, **also
@@ -277,13 +281,18 @@ class Preparation:
             self.alive(first_due_at=first, last_due_at=last)
             target.tell_batches(self.delivery.pk)
             if own:
-                words = _("Due by the recipients' own times: the first %(first)s, the last %(last)s.",
-                          first=formats.moment(first), last=formats.moment(last))  # fmt: skip
+                words = _(
+                    "Due by the recipients' own times: the first %(first)s, the last %(last)s.",
+                    first=formats.moment(first),
+                    last=formats.moment(last),
+                )
                 self.log("spread", words, first=first.isoformat(), last=last.isoformat())
             if number := self.due_times.unreadable if self.due_times else 0:
                 self.warnings += 1
-                words = _("The date formula gives no date for %(number)s people: their date is the contact date.",
-                          number=number)  # fmt: skip
+                words = _(
+                    "The date formula gives no date for %(number)s people: their date is the contact date.",
+                    number=number,
+                )
                 self.log("date-unreadable", words, Severity.WARNING, number=number)
 
     def percent(self, high: int, start: int, end: int) -> int:
@@ -305,11 +314,17 @@ class Preparation:
                 "preparation_finished",
                 _(
                     "Preparation complete in %(seconds)s s: %(n)s to deliver, %(left_out)s left out; %(tally)s.",
-                    seconds=f"{self.seconds:.1f}", n=to_deliver, left_out=left_out, tally=_tally(0, self.warnings),
+                    seconds=f"{self.seconds:.1f}",
+                    n=to_deliver,
+                    left_out=left_out,
+                    tally=_tally(0, self.warnings),
                 ),
                 Severity.WARNING if self.warnings else Severity.INFO,
-                errors=0, warnings=self.warnings, to_deliver=to_deliver, excluded=left_out,
-            )  # fmt: skip
+                errors=0,
+                warnings=self.warnings,
+                to_deliver=to_deliver,
+                excluded=left_out,
+            )
 
     def fail(self, problems: Sequence[Problem]) -> None:
         """Preparation failed: each problem in the log, then their number; no rows stay."""
@@ -324,10 +339,13 @@ class Preparation:
                 _(
                     "Preparation failed after %(seconds)s s: %(tally)s. Nothing was sent. "
                     "Mend what the lines before this one say, and prepare again.",
-                    seconds=f"{self.seconds:.1f}", tally=_tally(len(problems), self.warnings),
+                    seconds=f"{self.seconds:.1f}",
+                    tally=_tally(len(problems), self.warnings),
                 ),
-                Severity.ERROR, errors=len(problems), warnings=self.warnings,
-            )  # fmt: skip
+                Severity.ERROR,
+                errors=len(problems),
+                warnings=self.warnings,
+            )
         clear(self.delivery.pk)
 
     @property

@@ -15,8 +15,16 @@ from deliveries.models import Delivery, Routing
 _SCHEDULE = ("mode", "request_confirmation", "waves", "wave_interval", "wave_limit")
 _DATED = ("contact_date", "time_zone", "formula")
 _RECURRENCE = (
-    "frequency", "at", "weekdays", "month_day", "cron", "time_zone", "until", "aggregation", "request_confirmation",
-)  # fmt: skip
+    "frequency",
+    "at",
+    "weekdays",
+    "month_day",
+    "cron",
+    "time_zone",
+    "until",
+    "aggregation",
+    "request_confirmation",
+)
 _VALIDITY = ("delivery_duration", "validity_end")
 # Of a routing what decides who gets the letters to carry, and where their bounces go; not how fast or how often.
 _WAY = ("host", "port", "security", "verify_certificate", "username", "return_domain")
@@ -27,10 +35,17 @@ READ = (
     *(
         f"message__{name}"
         for name in (
-            "campaign__unit", "brand", "audience", "schedule", "recurrence", "tracking", "typology", "control_group",
+            "campaign__unit",
+            "brand",
+            "audience",
+            "schedule",
+            "recurrence",
+            "tracking",
+            "typology",
+            "control_group",
         )
     ),
-)  # fmt: skip
+)
 READ_LISTS = ("message__traps",)
 
 

@@ -48,11 +48,15 @@ def write(delivery_id: int, traps: Iterable[TestProfile], due_at: datetime, batc
     batches = dict(Batch.objects.filter(delivery=delivery_id).values_list("number", "pk"))
     SendingLog.objects.bulk_create(
         SendingLog(
-            delivery_id=delivery_id, batch_id=batches[first + place // batch_size], address=address,
-            date=timezone.now(), due_at=due_at, test_profile=True,
+            delivery_id=delivery_id,
+            batch_id=batches[first + place // batch_size],
+            address=address,
+            date=timezone.now(),
+            due_at=due_at,
+            test_profile=True,
         )
         for place, address in enumerate(wanted)
-    )  # fmt: skip
+    )
     return len(wanted)
 
 

@@ -21,10 +21,16 @@ def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, obje
     brand, schedule = message.brand, getattr(message, "schedule", None)
     sender_name, sender_address = message.sender
     return {
-        "subject": message.subject, "html": message.html, "text": message.text,
-        "sender_name": sender_name, "sender_address": sender_address, "reply_to": message.reply_to or brand.reply_to,
-        "brand": brand.label, "website": brand.website, "tracking": tracking_options.frozen(message),
+        "subject": message.subject,
+        "html": message.html,
+        "text": message.text,
+        "sender_name": sender_name,
+        "sender_address": sender_address,
+        "reply_to": message.reply_to or brand.reply_to,
+        "brand": brand.label,
+        "website": brand.website,
+        "tracking": tracking_options.frozen(message),
         "wave_limit": schedule.wave_limit if schedule else 0,
         "traps": seed_addresses.frozen(message),
         "fields": [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in attribute_names)],
-    }  # fmt: skip
+    }

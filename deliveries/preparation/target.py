@@ -242,9 +242,11 @@ class Target:
 
     def _insert_control_group(self, delivery_id: int, ids: tuple[int, int]) -> int:
         constants = _defaults(SendingLog, ("batch_id", "profile_id", "address", "due_at")) | {
-            "delivery_id": delivery_id, "date": dialect.stamp(timezone.now()), "status": int(LogStatus.IGNORED),
+            "delivery_id": delivery_id,
+            "date": dialect.stamp(timezone.now()),
+            "status": int(LogStatus.IGNORED),
             "reason": int(Reason.CONTROL_GROUP),
-        }  # fmt: skip
+        }
         return _execute(
             f"""INSERT INTO {_LOG} ({", ".join(constants)}, profile_id, address)
                 SELECT {", ".join(["%s"] * len(constants))}, profile_id, address FROM {_TARGET}
@@ -256,8 +258,9 @@ class Target:
         found = _rows(f"SELECT COUNT(*) FROM {_TARGET} WHERE profile_id BETWEEN %s AND %s AND cause = 0", ids)
         first, filled = room(delivery_id, found[0][0], due_at, self.batch_size, self.first_batch)
         constants = _defaults(SendingLog, ("batch_id", "profile_id", "address", "due_at")) | {
-            "delivery_id": delivery_id, "date": dialect.stamp(timezone.now()),
-        }  # fmt: skip
+            "delivery_id": delivery_id,
+            "date": dialect.stamp(timezone.now()),
+        }
         own, picked, due = (", due_at", "t.due_at", []) if self._spread else ("", "%s", [dialect.stamp(due_at)])
         return _execute(
             f"""INSERT INTO {_LOG} ({", ".join(constants)}, batch_id, profile_id, address, due_at)

@@ -115,15 +115,23 @@ class Mailing:
         content = delivery.content
         known = content["fields"]
         self.compiled = compile_content(
-            content["subject"], content["html"], content["text"], fields=known,
+            content["subject"],
+            content["html"],
+            content["text"],
+            fields=known,
             tracking=Tracking.of(content.get("tracking", {})),
-        )  # fmt: skip
+        )
         sender = content["sender_address"]
         self.addresses = Addresses()
         self.template = compile_mime(
-            self.compiled, sender=sender, sender_name=content["sender_name"], reply_to=content["reply_to"],
-            delivery_code=delivery.code, proof=self.proof, around=self.addresses,
-        )  # fmt: skip
+            self.compiled,
+            sender=sender,
+            sender_name=content["sender_name"],
+            reply_to=content["reply_to"],
+            delivery_code=delivery.code,
+            proof=self.proof,
+            around=self.addresses,
+        )
         routing = delivery.routing
         self.domain = ascii_domain((routing.return_domain if routing else "") or sender.rpartition("@")[2])
         self.code = delivery.code

@@ -35,8 +35,9 @@ class ProofMailing(Mailing):
         reader = self._readers.get(row.log_id)
         person = _person(reader)
         texts = texts_of(person, self._quoted) | {
-            PREFIX: reader.prefix if reader else "", LINK: links.url_of(reader) if reader else "",
-        }  # fmt: skip
+            PREFIX: reader.prefix if reader else "",
+            LINK: links.url_of(reader) if reader else "",
+        }
         fields = (person.first_name, person.last_name, person.email_format, texts)
         return super().letter(row._replace(fields=fields))
 

@@ -149,7 +149,8 @@ def _settle_doubts(directory: Path, batch_id: int) -> None:
         again = in_doubt.send_again(delivery, unsent) if unsent else 0
         words = _(
             "%(sent)s messages in doubt had been sent and %(again)s had not: the journal of their host says so.",
-            sent=len(sent), again=again,
-        )  # fmt: skip
+            sent=len(sent),
+            again=again,
+        )
         statuses.settle(batch_id, sent)
         log_event(delivery, "doubt_settled", words, sent=len(sent), again=again)

@@ -57,8 +57,11 @@ def _young(at: datetime | None) -> Part:
 
 
 PARTS: dict[str, Callable[[], Part]] = {
-    "database": _database, "broker": _broker, "heartbeat": _heartbeat, "sweeper": _sweeper,
-}  # fmt: skip
+    "database": _database,
+    "broker": _broker,
+    "heartbeat": _heartbeat,
+    "sweeper": _sweeper,
+}
 
 
 def look(*names: str) -> dict[str, Part]:

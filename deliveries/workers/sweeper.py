@@ -119,7 +119,24 @@ def _collect() -> None:
 
 
 STEPS: tuple[Callable[[], object], ...] = (
-    auto_start.ask_again, executions.expire_requests, executions.tick, executions.prepare_forgotten, runs.ring,
-    auto_start.start_unasked, auto_start.ring_for_requests, _start, _expire, progress.end_retries, _clear, _recover,
-    _wake, _conclude, wave_gates.open_gates, _ring, _post, _prepare, _collect, chain.seal,
-)  # fmt: skip
+    auto_start.ask_again,
+    executions.expire_requests,
+    executions.tick,
+    executions.prepare_forgotten,
+    runs.ring,
+    auto_start.start_unasked,
+    auto_start.ring_for_requests,
+    _start,
+    _expire,
+    progress.end_retries,
+    _clear,
+    _recover,
+    _wake,
+    _conclude,
+    wave_gates.open_gates,
+    _ring,
+    _post,
+    _prepare,
+    _collect,
+    chain.seal,
+)

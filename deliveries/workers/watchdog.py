@@ -106,9 +106,12 @@ class Guard:
             self._put_off(now, f"The cluster cannot start: {_one_line(error)}")
             return
         process = subprocess.Popen(
-            self.command, env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True,
+            self.command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
             preexec_fn=_end_with_parent(os.getpid()),
-        )  # fmt: skip
+        )
         logger.info("The cluster is started (process %s).", process.pid)
         self._child = _Child(process, now)
         self._beat_at = now

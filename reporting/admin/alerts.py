@@ -67,9 +67,12 @@ class CriterionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     by: Any = None
     columns = forms.MultipleChoiceField(
-        label=_("indicators"), required=False, widget=forms.CheckboxSelectMultiple, help_text=_("None: all of them."),
+        label=_("indicators"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None: all of them."),
         choices=[(name, label) for name, (label, _value) in INDICATORS.items()],
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,12 +136,14 @@ class AlertDashboardAdmin(UnitAdmin):
             _("Limits"),
             {
                 "fields": [
-                    ("soft_ratio", "hard_ratio"), "pending_minutes",
-                    ("throughput_minutes", "throughput_processed", "throughput_minimum"), "progress_processed",
+                    ("soft_ratio", "hard_ratio"),
+                    "pending_minutes",
+                    ("throughput_minutes", "throughput_processed", "throughput_minimum"),
+                    "progress_processed",
                 ]
             },
         ),
-    ]  # fmt: skip
+    ]
 
     class Media:
         css = {"all": ["reporting/alerts.css"]}

@@ -37,9 +37,14 @@ def tab(request: HttpRequest, delivery: Delivery, name: str, **context: Any) -> 
     """Draw reporting/<name>.html as a tab of the dashboard."""
     everything = {
         **admin.site.each_context(request),
-        "title": str(delivery), "opts": Delivery._meta, "delivery": delivery, "original": delivery, "tab": name,
-        "numbers": context.pop("numbers", None) or counters(delivery), **context,
-    }  # fmt: skip
+        "title": str(delivery),
+        "opts": Delivery._meta,
+        "delivery": delivery,
+        "original": delivery,
+        "tab": name,
+        "numbers": context.pop("numbers", None) or counters(delivery),
+        **context,
+    }
     return TemplateResponse(request, f"reporting/{name}.html", everything)
 
 

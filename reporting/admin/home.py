@@ -33,10 +33,13 @@ DAYS = 7
 COUNTED = 500  # deliveries that are looked at
 _MOVING = PREPARING | RUNNING | {State.PAUSED}
 _WRONG = {
-    "failed": gettext_lazy("Failed"), "preparation_failed": gettext_lazy("The preparation failed"),
-    "soft_bounces": gettext_lazy("Many soft bounces"), "hard_bounces": gettext_lazy("Many hard bounces"),
-    "start_pending": gettext_lazy("Not started though it is time"), "low_throughput": gettext_lazy("Slow"),
-}  # fmt: skip
+    "failed": gettext_lazy("Failed"),
+    "preparation_failed": gettext_lazy("The preparation failed"),
+    "soft_bounces": gettext_lazy("Many soft bounces"),
+    "hard_bounces": gettext_lazy("Many hard bounces"),
+    "start_pending": gettext_lazy("Not started though it is time"),
+    "low_throughput": gettext_lazy("Slow"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +166,8 @@ def _week(sent: Sequence[Delivery], numbers: dict[int, Counters], now: datetime)
             [day[0] for day in days],
             colours=(charts.GREEN, charts.RED),
         ),
-        newest=[
-            _line(d, figures=kpis(numbers[d.pk], feedback_service=d.feedback_service)) for d in sent[:SHOWN]
-        ],
-    )  # fmt: skip
+        newest=[_line(d, figures=kpis(numbers[d.pk], feedback_service=d.feedback_service)) for d in sent[:SHOWN]],
+    )
 
 
 def _by_day(sent: Iterable[Delivery], numbers: dict[int, Counters], now: datetime) -> list[tuple[str, int, int]]:
@@ -199,7 +200,8 @@ def _in_words(kind: str, facts: Facts, now: datetime) -> str:
     bounced = {"soft_bounces": facts.counters.soft, "hard_bounces": facts.counters.hard}.get(kind)
     if bounced is not None:
         return _("%(bounced)s of %(all)s processed: %(share).2f %%") % {
-            "bounced": formats.exact(bounced), "all": formats.exact(facts.processed),
+            "bounced": formats.exact(bounced),
+            "all": formats.exact(facts.processed),
             "share": 100 * bounced / facts.processed,
-        }  # fmt: skip
+        }
     return _("%(n)s messages an hour") % {"n": f"{facts.hourly(now):,.0f}"} if kind == "low_throughput" else ""

@@ -35,9 +35,16 @@ def tracking_logs(request: HttpRequest, pk: int) -> HttpResponse:
     for row in page.rows:
         row.shown_link = links.get(row.link, "")
     return tab(
-        request, delivery, "tracking_logs", page=page, filters=chosen.filters, types=TrackingType.choices, who=WHO,
-        figures=Figures.objects.filter(delivery=delivery).first(), may_export=_may_export(request, delivery),
-    )  # fmt: skip
+        request,
+        delivery,
+        "tracking_logs",
+        page=page,
+        filters=chosen.filters,
+        types=TrackingType.choices,
+        who=WHO,
+        figures=Figures.objects.filter(delivery=delivery).first(),
+        may_export=_may_export(request, delivery),
+    )
 
 
 def tracked(request: HttpRequest, pk: int) -> HttpResponse:
@@ -45,9 +52,14 @@ def tracked(request: HttpRequest, pk: int) -> HttpResponse:
     delivery = readable(request, pk)
     summed, at = breakdown.summed(delivery)
     return tab(
-        request, delivery, "tracked_urls", urls=clicks_by_url(delivery, summed), summed_at=at,
-        may_export=_may_export(request, delivery), may_name=permissions.may_prepare(request.user, delivery.campaign),
-    )  # fmt: skip
+        request,
+        delivery,
+        "tracked_urls",
+        urls=clicks_by_url(delivery, summed),
+        summed_at=at,
+        may_export=_may_export(request, delivery),
+        may_name=permissions.may_prepare(request.user, delivery.campaign),
+    )
 
 
 def name_url(request: HttpRequest, pk: int, place: int) -> HttpResponse:
@@ -79,9 +91,14 @@ def rows_of_figure(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     page = page_of(chosen.parts, request)
     chosen.mask(page.rows)
     return tab(
-        request, delivery, "figure", page=page, selection=chosen, figure=name,
+        request,
+        delivery,
+        "figure",
+        page=page,
+        selection=chosen,
+        figure=name,
         may_export=_may_export(request, delivery),
-    )  # fmt: skip
+    )
 
 
 def export(request: HttpRequest, pk: int, what: str) -> HttpResponseBase:

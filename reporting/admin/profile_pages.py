@@ -30,7 +30,12 @@ def profile_history(request: HttpRequest, pk: int) -> HttpResponse:
         [month[0] for month in found.months],
     )
     context = {
-        **admin.site.each_context(request), "title": str(profile), "opts": Profile._meta, "profile": profile,
-        "history": found, "chart": chart, "consent": consent_shown.of(profile),
-    }  # fmt: skip
+        **admin.site.each_context(request),
+        "title": str(profile),
+        "opts": Profile._meta,
+        "profile": profile,
+        "history": found,
+        "chart": chart,
+        "consent": consent_shown.of(profile),
+    }
     return TemplateResponse(request, "reporting/history.html", context)

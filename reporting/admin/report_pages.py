@@ -72,7 +72,10 @@ def campaign_report(request: HttpRequest, pk: int) -> HttpResponse:
     if campaign is None:
         raise Http404
     context = {
-        **admin.site.each_context(request), "title": str(campaign), "opts": Campaign._meta, "campaign": campaign,
+        **admin.site.each_context(request),
+        "title": str(campaign),
+        "opts": Campaign._meta,
+        "campaign": campaign,
         "reports": tables.of_campaign(campaign),
-    }  # fmt: skip
+    }
     return TemplateResponse(request, "reporting/campaign_report.html", context)

@@ -22,8 +22,10 @@ from reporting.models.alerts import AlertCriterion
 
 Found = list[tuple[AlertCriterion, list[Delivery]]]
 WORDS = {
-    Level.ERROR: gettext_lazy("Error"), Level.WARNING: gettext_lazy("Warning"), Level.INFO: gettext_lazy("Info"),
-}  # fmt: skip
+    Level.ERROR: gettext_lazy("Error"),
+    Level.WARNING: gettext_lazy("Warning"),
+    Level.INFO: gettext_lazy("Info"),
+}
 COLOURS = {Level.ERROR: "#a61b1b", Level.WARNING: "#7a5200", Level.INFO: "#1a6630"}
 
 
@@ -95,11 +97,12 @@ def _section(criterion: AlertCriterion, met: list[Delivery], facts: Mapping[int,
     chosen = [INDICATORS[name] for name in criterion.columns or INDICATORS if name in INDICATORS]
     lines = [
         Line(
-            delivery, f"{settings.PUBLIC_URL}{delivery.get_absolute_url()}",
+            delivery,
+            f"{settings.PUBLIC_URL}{delivery.get_absolute_url()}",
             [(str(label), value(facts[delivery.pk], now)) for label, value in chosen],
         )
         for delivery in met
-    ]  # fmt: skip
+    ]
     return Section(str(criterion.get_kind_display()), str(WORDS[level]), COLOURS[level], lines)
 
 

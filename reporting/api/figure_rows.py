@@ -27,9 +27,20 @@ class RowSerializer(serializers.ModelSerializer[SendingLog]):
     class Meta:
         model = SendingLog
         fields = [
-            "id", "profile", "address", "status", "status_label", "failure_type", "reason", "date", "relayed_at",
-            "opened_at", "clicked_at", "opted_out_at", "hidden",
-        ]  # fmt: skip
+            "id",
+            "profile",
+            "address",
+            "status",
+            "status_label",
+            "failure_type",
+            "reason",
+            "date",
+            "relayed_at",
+            "opened_at",
+            "clicked_at",
+            "opted_out_at",
+            "hidden",
+        ]
 
 
 class RowsSerializer(serializers.Serializer[Any]):

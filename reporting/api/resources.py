@@ -42,9 +42,16 @@ class FiguresSerializer(Selectable, serializers.ModelSerializer[Figures]):
     class Meta:
         model = Figures
         fields = [
-            "opens", "clicks", "people_opens", "people_clicks", "mirrors", "opt_outs", "all_opens", "all_clicks",
+            "opens",
+            "clicks",
+            "people_opens",
+            "people_clicks",
+            "mirrors",
+            "opt_outs",
+            "all_opens",
+            "all_clicks",
             "refreshed_at",
-        ]  # fmt: skip
+        ]
 
 
 class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]):
@@ -59,9 +66,20 @@ class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]
     class Meta:
         model = TrackingLog
         fields = [
-            "id", "at", "type", "type_label", "link", "sending_log", "address", "profile", "machine", "rule", "agent",
-            "network", "hidden",
-        ]  # fmt: skip
+            "id",
+            "at",
+            "type",
+            "type_label",
+            "link",
+            "sending_log",
+            "address",
+            "profile",
+            "machine",
+            "rule",
+            "agent",
+            "network",
+            "hidden",
+        ]
 
 
 class TrackedUrlSerializer(Selectable, serializers.ModelSerializer[TrackedUrl]):

@@ -47,9 +47,18 @@ class Domain(TypedDict):
 
 
 NUMBERS = (
-    "sent", "delivered", "bounces", "hard", "soft", "opened", "clicked", "opted_out", "complained", "mirrored",
+    "sent",
+    "delivered",
+    "bounces",
+    "hard",
+    "soft",
+    "opened",
+    "clicked",
+    "opted_out",
+    "complained",
+    "mirrored",
     "denylisted",
-)  # fmt: skip
+)
 
 
 class Breakdown(TypedDict):
@@ -74,9 +83,13 @@ def breakdown(delivery_id: int) -> Breakdown:
     for name, mirrored in _mirrored(delivery_id):
         by_name.setdefault(name, _blank(name))["mirrored"] = mirrored
     return Breakdown(
-        step=step, throughput=throughput, reasons=_reasons(rows), domains=_domains(by_name), worst=_worst(by_name),
+        step=step,
+        throughput=throughput,
+        reasons=_reasons(rows),
+        domains=_domains(by_name),
+        worst=_worst(by_name),
         links=_links(delivery_id),
-    )  # fmt: skip
+    )
 
 
 def summed(delivery: Delivery) -> tuple[Breakdown, datetime | None]:
@@ -96,10 +109,14 @@ def _throughput(delivery_id: int) -> tuple[int, list[tuple[int, int]]]:
     else:
         second = "date_trunc('second', relayed_at)"  # the cheapest to group by; EXTRACT makes a decimal of each
     rows = row_ranges.summed(
-        delivery_id, "second", ["n"],
-        lambda logs, events: f"""SELECT {second} AS second, COUNT(*) AS n FROM deliveries_sendinglog l
-                                 WHERE {logs} AND relayed_at IS NOT NULL GROUP BY 1""",
-    )  # fmt: skip
+        delivery_id,
+        "second",
+        ["n"],
+        lambda logs, events: (
+            f"""SELECT {second} AS second, COUNT(*) AS n FROM deliveries_sendinglog l
+                                 WHERE {logs} AND relayed_at IS NOT NULL GROUP BY 1"""
+        ),
+    )
     found = [(int(at if isinstance(at, int) else at.timestamp()), number) for at, number in rows]
     if not found:
         return 1, []
@@ -127,13 +144,17 @@ def gapless(step: int, throughput: Iterable[tuple[int, int]]) -> list[tuple[date
 def _links(delivery_id: int) -> list[tuple[Any, ...]]:
     """(link, clicks, recipients, people among these): by recipient first, since counting distinct ones sorts all."""
     rows = row_ranges.summed(
-        delivery_id, "link", ("clicks", "recipients", "people"),
-        lambda logs, events: f"""SELECT link, SUM(n) AS clicks, COUNT(*) AS recipients, SUM(person) AS people FROM (
+        delivery_id,
+        "link",
+        ("clicks", "recipients", "people"),
+        lambda logs, events: (
+            f"""SELECT link, SUM(n) AS clicks, COUNT(*) AS recipients, SUM(person) AS people FROM (
                 SELECT link, sending_log_id, COUNT(*) AS n, MAX(CASE WHEN machine THEN 0 ELSE 1 END) AS person
                 FROM reporting_trackinglog t WHERE {events} AND type = {TrackingType.CLICK:d} AND link IS NOT NULL
                 GROUP BY link, sending_log_id
-            ) clicked GROUP BY link""",
-    )  # fmt: skip
+            ) clicked GROUP BY link"""
+        ),
+    )
     return sorted(rows)
 
 
@@ -146,25 +167,33 @@ def _domain_of(column: str) -> str:
 def _mirrored(delivery_id: int) -> list[tuple[Any, ...]]:
     """(domain, Sent rows whose mirror page was looked at)."""
     return row_ranges.summed(
-        delivery_id, "domain", ["n"],
-        lambda logs, events: f"""SELECT {_domain_of("l.address")} AS domain, COUNT(*) AS n FROM (
+        delivery_id,
+        "domain",
+        ["n"],
+        lambda logs, events: (
+            f"""SELECT {_domain_of("l.address")} AS domain, COUNT(*) AS n FROM (
                 SELECT DISTINCT sending_log_id FROM reporting_trackinglog t
                 WHERE {events} AND type = {TrackingType.MIRROR:d}
             ) seen JOIN deliveries_sendinglog l ON l.id = seen.sending_log_id
-            WHERE {logs} AND l.status = {LogStatus.SENT:d} GROUP BY 1""",
-    )  # fmt: skip
+            WHERE {logs} AND l.status = {LogStatus.SENT:d} GROUP BY 1"""
+        ),
+    )
 
 
 def _grouped(delivery_id: int) -> list[tuple[Any, ...]]:
     """(domain, status, failure type, reason, rows, opened, clicked, opted out, complained)."""
     return row_ranges.summed(
-        delivery_id, "domain, status, failure_type, reason", ("n", "opened", "clicked", "opted_out", "complained"),
-        lambda logs, events: f"""SELECT {_domain_of("address")} AS domain, status, failure_type, reason, COUNT(*) AS n,
+        delivery_id,
+        "domain, status, failure_type, reason",
+        ("n", "opened", "clicked", "opted_out", "complained"),
+        lambda logs, events: (
+            f"""SELECT {_domain_of("address")} AS domain, status, failure_type, reason, COUNT(*) AS n,
                 COUNT(opened_at) AS opened, COUNT(clicked_at) AS clicked, COUNT(opted_out_at) AS opted_out,
                 COUNT(complained_at) AS complained
             FROM deliveries_sendinglog l WHERE {logs} AND status IN ({LogStatus.SENT:d}, {LogStatus.FAILED:d})
-            GROUP BY 1, 2, 3, 4""",
-    )  # fmt: skip
+            GROUP BY 1, 2, 3, 4"""
+        ),
+    )
 
 
 def _reasons(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int, int, int]]:
@@ -207,9 +236,19 @@ def _worst(by_name: dict[str, Domain]) -> list[Domain]:
 
 def _blank(name: str) -> Domain:
     return Domain(
-        domain=name, sent=0, delivered=0, bounces=0, hard=0, soft=0, opened=0, clicked=0, opted_out=0, complained=0,
-        mirrored=0, denylisted=0,
-    )  # fmt: skip
+        domain=name,
+        sent=0,
+        delivered=0,
+        bounces=0,
+        hard=0,
+        soft=0,
+        opened=0,
+        clicked=0,
+        opted_out=0,
+        complained=0,
+        mirrored=0,
+        denylisted=0,
+    )
 
 
 def _sum(parts: Iterable[Domain]) -> Domain:

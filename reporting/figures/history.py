@@ -60,9 +60,14 @@ def history(profile: Profile, readable: Any) -> History:
     inbound = [e for e in entries if e.kind not in ("sent", "bounced", "waiting", "proof") and not e.machine]
     touched = [*outbound, *inbound]
     return History(
-        entries[:MOST], min((e.at for e in touched), default=None), len(touched), len(outbound), len(inbound),
-        _by_month(outbound, inbound), cut=len(entries) > MOST or len(sent) == MOST,
-    )  # fmt: skip
+        entries[:MOST],
+        min((e.at for e in touched), default=None),
+        len(touched),
+        len(outbound),
+        len(inbound),
+        _by_month(outbound, inbound),
+        cut=len(entries) > MOST or len(sent) == MOST,
+    )
 
 
 _KINDS = {LogStatus.SENT: "sent", LogStatus.FAILED: "bounced"}
@@ -77,9 +82,13 @@ def _sent(logs: Iterable[SendingLog]) -> Iterable[Entry]:
         if log.relayed_at and kind == "bounced":
             yield Entry(at, "sent", _("Sent"), log.delivery, log.pk)
         yield Entry(
-            log.date if kind == "bounced" else at, kind, log.get_status_display(), log.delivery, log.pk,
+            log.date if kind == "bounced" else at,
+            kind,
+            log.get_status_display(),
+            log.delivery,
+            log.pk,
             detail if kind == "bounced" else "",
-        )  # fmt: skip
+        )
 
 
 def _proofs(profile: Profile, readable: Any) -> Iterable[Entry]:

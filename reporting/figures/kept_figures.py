@@ -86,9 +86,15 @@ def _measured(did: int, recipients: int, opened: int, clicked: int) -> Measured:
     opens = of(every, *OPENING)
     implied = 0 if of(every, TrackingType.OPEN) else opens
     return Measured(
-        opens, of(every, *CLICKING), of(people, *OPENING), of(people, *CLICKING), of(every, TrackingType.MIRROR),
-        of(every, TrackingType.OPT_OUT), opened + implied, clicked,
-    )  # fmt: skip
+        opens,
+        of(every, *CLICKING),
+        of(people, *OPENING),
+        of(people, *CLICKING),
+        of(every, TrackingType.MIRROR),
+        of(every, TrackingType.OPT_OUT),
+        opened + implied,
+        clicked,
+    )
 
 
 def refresh(delivery: Delivery, *, only_if_changed: bool = False) -> Measured | None:
@@ -176,13 +182,19 @@ def _tell(delivery: Delivery, by: Any, drift: list[recount.Drift], found: Measur
     if drift:
         words = _(
             "Stats computed from the logs by %(by)s. In %(n)s batches counters had drifted, now corrected: %(parts)s.",
-            by=by, n=_batches(drift), parts=summary(drift),
-        )  # fmt: skip
+            by=by,
+            n=_batches(drift),
+            parts=summary(drift),
+        )
     log_event(
-        delivery, "stats_computed", words, user=by,
+        delivery,
+        "stats_computed",
+        words,
+        user=by,
         severity=DeliveryEvent.Severity.WARNING if drift else DeliveryEvent.Severity.INFO,
-        drift=[d._asdict() for d in drift[:100]], figures=found._asdict() if found else {},
-    )  # fmt: skip
+        drift=[d._asdict() for d in drift[:100]],
+        figures=found._asdict() if found else {},
+    )
 
 
 def summary(drift: list[recount.Drift]) -> str:
@@ -212,8 +224,9 @@ def check_drift(seconds: float) -> list[Delivery]:
             text = _(
                 "The nightly check found counters in %(n)s batches that differ from the logs: %(parts)s. "
                 "Compute stats corrects them.",
-                n=_batches(drift), parts=summary(drift),
-            )  # fmt: skip
+                n=_batches(drift),
+                parts=summary(drift),
+            )
             kept = [one._asdict() for one in drift[:100]]
             log_event(delivery, "drift", text, severity=DeliveryEvent.Severity.WARNING, drift=kept)
         if time.monotonic() > until:

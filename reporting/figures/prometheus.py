@@ -62,8 +62,10 @@ def text() -> str:
     lines = []
     for name, kind, words, samples in _all():
         lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
-        lines += [f"{name}{_labels(labels)} {value:g}" if value % 1 else f"{name}{_labels(labels)} {int(value)}"
-                  for labels, value in samples]  # fmt: skip
+        lines += [
+            f"{name}{_labels(labels)} {value:g}" if value % 1 else f"{name}{_labels(labels)} {int(value)}"
+            for labels, value in samples
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -58,10 +58,12 @@ def plan_for_many(*, look_ups: bool) -> None:
     looked up one by one for those of another; not where far more come of a group than PostgreSQL expects."""
     if connection.vendor == "postgresql":
         chosen = {
-            "enable_nestloop": "on" if look_ups else "off", "work_mem": "64MB",
+            "enable_nestloop": "on" if look_ups else "off",
+            "work_mem": "64MB",
             "jit": "off",  # compiling costs more than it saves (measured)
             # Whole shares are divided among processes, not one share: each would group all of it again (measured).
-            "min_parallel_table_scan_size": "1TB", "min_parallel_index_scan_size": "1TB",
-        }  # fmt: skip
+            "min_parallel_table_scan_size": "1TB",
+            "min_parallel_index_scan_size": "1TB",
+        }
         with connection.cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(f"set_config('{name}', '{to}', true)" for name, to in chosen.items()))

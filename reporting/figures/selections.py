@@ -110,9 +110,11 @@ def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) 
     if beginning:
         rows = rows.filter(starts_with("address", beginning), seen.found())
     columns: list[Column] = [
-        (_("Number"), lambda row: row.pk), (_("Address"), lambda row: row.address),
-        (_("Cause"), lambda row: row.words), (_("Date"), lambda row: row.date),
-    ]  # fmt: skip
+        (_("Number"), lambda row: row.pk),
+        (_("Address"), lambda row: row.address),
+        (_("Cause"), lambda row: row.words),
+        (_("Date"), lambda row: row.date),
+    ]
     parts = [rows.filter(one) for one in exclusion_filters.chosen(exclusion_filters.causes(delivery), cause)]
     mask = partial(masked_rows.mask_exclusions, seen=seen)
     return Selection("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning}, mask)
@@ -121,8 +123,9 @@ def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) 
 def exclusion_causes(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
     """All causes, zeros included."""
     columns: list[Column] = [
-        (_("Cause"), lambda row: row.words), (_("Volume"), lambda row: row.volume),
-    ]  # fmt: skip
+        (_("Cause"), lambda row: row.words),
+        (_("Volume"), lambda row: row.volume),
+    ]
     return Selection("exclusion-causes", _("Exclusion causes"), [delivery.exclusion_causes.all()], columns)
 
 
@@ -137,12 +140,16 @@ def tracking_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -
         rows = rows.filter(link=int(link))
     known = dict(TrackedUrl.objects.filter(delivery=delivery, link__isnull=False).values_list("link", "url"))
     columns: list[Column] = [
-        (_("Number"), lambda row: row.pk), (_("Type"), lambda row: row.get_type_display()),
-        (_("Date"), lambda row: row.at), (_("Address"), lambda row: row.sending_log.address),
+        (_("Number"), lambda row: row.pk),
+        (_("Type"), lambda row: row.get_type_display()),
+        (_("Date"), lambda row: row.at),
+        (_("Address"), lambda row: row.sending_log.address),
         (_("URL"), lambda row: known.get(row.link, "")),
-        (_("By"), lambda row: _("machine") if row.machine else _("person")), (_("Rule"), lambda row: row.rule),
-        (_("Program"), lambda row: row.agent), (_("Network"), lambda row: row.network),
-    ]  # fmt: skip
+        (_("By"), lambda row: _("machine") if row.machine else _("person")),
+        (_("Rule"), lambda row: row.rule),
+        (_("Program"), lambda row: row.agent),
+        (_("Network"), lambda row: row.network),
+    ]
     parts = [rows.filter(type=code) for code in codes]
     mask, kept = partial(masked_rows.mask_events, seen=seen), {"type": kind, "who": who, "link": link}
     return Selection("tracking-logs", _("Tracking logs"), parts, columns, kept, mask)
@@ -152,29 +159,40 @@ def urls(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selecti
     """All links of the content."""
     tracked_urls.ensure([delivery.pk])
     columns: list[Column] = [
-        (_("Label"), lambda row: row.label), (_("Category"), lambda row: row.category),
-        (_("Kind"), lambda row: row.kind), (_("Part"), lambda row: row.part), (_("URL"), lambda row: row.url),
-    ]  # fmt: skip
+        (_("Label"), lambda row: row.label),
+        (_("Category"), lambda row: row.category),
+        (_("Kind"), lambda row: row.kind),
+        (_("Part"), lambda row: row.part),
+        (_("URL"), lambda row: row.url),
+    ]
     return Selection("tracked-urls", _("Tracked URLs"), [delivery.tracked_urls.all()], columns)
 
 
 SELECTIONS: dict[str, Callable[[Delivery, Mapping[str, str], Sight], Selection]] = {
-    "sending-logs": sending_logs, "exclusion-logs": exclusion_logs, "exclusion-causes": exclusion_causes,
-    "tracking-logs": tracking_logs, "tracked-urls": urls,
-}  # fmt: skip
+    "sending-logs": sending_logs,
+    "exclusion-logs": exclusion_logs,
+    "exclusion-causes": exclusion_causes,
+    "tracking-logs": tracking_logs,
+    "tracked-urls": urls,
+}
 
 
 def _sending_columns() -> list[Column]:
     return [
-        (_("Number"), lambda row: row.pk), (_("Address"), lambda row: row.address),
-        (_("Status"), lambda row: row.get_status_display()), (_("Date"), lambda row: row.date),
+        (_("Number"), lambda row: row.pk),
+        (_("Address"), lambda row: row.address),
+        (_("Status"), lambda row: row.get_status_display()),
+        (_("Date"), lambda row: row.date),
         (_("Nature of failure"), lambda row: row.get_failure_type_display() if row.failure_type else ""),
         (_("Reason"), lambda row: row.get_reason_display() if row.reason else ""),
-        (_("Server's words"), lambda row: row.reply), (_("Attempts"), lambda row: row.attempts),
-        (_("Relayed"), lambda row: row.relayed_at), (_("Opened"), lambda row: row.opened_at),
-        (_("Clicked"), lambda row: row.clicked_at), (_("Opted out"), lambda row: row.opted_out_at),
+        (_("Server's words"), lambda row: row.reply),
+        (_("Attempts"), lambda row: row.attempts),
+        (_("Relayed"), lambda row: row.relayed_at),
+        (_("Opened"), lambda row: row.opened_at),
+        (_("Clicked"), lambda row: row.clicked_at),
+        (_("Opted out"), lambda row: row.opted_out_at),
         (_("Test profile"), lambda row: _("Yes") if row.test_profile else _("No")),
-    ]  # fmt: skip
+    ]
 
 
 def local(moment: Any) -> str:

@@ -26,10 +26,14 @@ class Level(Enum):
 
 
 LEVELS = {
-    "failed": Level.ERROR, "preparation_failed": Level.ERROR, "soft_bounces": Level.WARNING,
-    "hard_bounces": Level.WARNING, "start_pending": Level.WARNING, "low_throughput": Level.WARNING,
+    "failed": Level.ERROR,
+    "preparation_failed": Level.ERROR,
+    "soft_bounces": Level.WARNING,
+    "hard_bounces": Level.WARNING,
+    "start_pending": Level.WARNING,
+    "low_throughput": Level.WARNING,
     "in_progress": Level.INFO,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

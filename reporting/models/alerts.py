@@ -73,9 +73,12 @@ class AlertCriterion(models.Model):
         Campaign, models.CASCADE, verbose_name=_("only of the campaign"), null=True, blank=True, related_name="+"
     )
     level = models.CharField(
-        _("alert type"), max_length=8, blank=True, choices=[(level.name, _(level.value)) for level in Level],
+        _("alert type"),
+        max_length=8,
+        blank=True,
+        choices=[(level.name, _(level.value)) for level in Level],
         help_text=_("Empty: as is usual for the criterion."),
-    )  # fmt: skip
+    )
     columns = models.JSONField(_("indicators"), default=list, blank=True)  # names of alert_mail.INDICATORS; none: all
     once_a_day = models.BooleanField(
         _("first occurrence of the day only"), default=True, help_text=_("Off: in every mail.")

@@ -42,7 +42,7 @@ def of_delivery(n: Counters, figures: Figures | None, summed: Breakdown) -> list
         (_("people among them"), f.people_opens, share(f.people_opens, n.sent)),
         (_("machines alone"), n.opens - f.people_opens, share(n.opens - f.people_opens, n.sent)),
         (_("Opens in all"), f.all_opens, ""),
-    ]  # fmt: skip
+    ]
     words = {
         "opened": _("An open is an image loaded, or anything that needs one; totals are no sums of recipients."),
         "opted_out": _("Recipients who pressed the button, not those who only looked at the page."),
@@ -51,14 +51,24 @@ def of_delivery(n: Counters, figures: Figures | None, summed: Breakdown) -> list
     return [
         _by_domain("opens", _("Opens"), words["opened"], "opened", opens, summed, charts.GREEN),
         _by_domain(
-            "unsubscriptions", _("Unsubscriptions"), words["opted_out"], "opted_out",
-            [(_("Opt-outs"), out, share(out, n.sent))], summed, charts.BLUE,
+            "unsubscriptions",
+            _("Unsubscriptions"),
+            words["opted_out"],
+            "opted_out",
+            [(_("Opt-outs"), out, share(out, n.sent))],
+            summed,
+            charts.BLUE,
         ),
         _by_domain(
-            "complaints", _("Complaints"), words["complained"], "complained",
-            [(_("Spam complaints"), spam, share(spam, n.sent))], summed, charts.RED,
+            "complaints",
+            _("Complaints"),
+            words["complained"],
+            "complained",
+            [(_("Spam complaints"), spam, share(spam, n.sent))],
+            summed,
+            charts.RED,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _by_domain(
@@ -83,8 +93,14 @@ def of_urls(urls: Sequence[Any], n: Counters) -> list[Report]:
         for u in sorted(tracked, key=lambda url: -url.events)
     ]
     head = [
-        _("URL"), _("Category"), _("Clicks"), _("of all clicks"), _("Recipients"), _("of Delivered"), _("People"),
-    ]  # fmt: skip
+        _("URL"),
+        _("Category"),
+        _("Clicks"),
+        _("of all clicks"),
+        _("Recipients"),
+        _("of Delivered"),
+        _("People"),
+    ]
     drawn = charts.bars(_("Clicks by category"), by_category.most_common(10)) if every else ""
     note = _("What recipients clicked; the picture sums it by category (data-category in the HTML).")
     return [Report("urls", _("URLs and click streams"), note, drawn, head, rows)]

@@ -39,21 +39,31 @@ def of_delivery(delivery: Delivery) -> tuple[list[Report], datetime | None]:
     figures = Figures.objects.filter(delivery=delivery).first()
     summed, at = breakdown.summed(delivery)
     made = [
-        _summary(numbers), _indicators(numbers, figures, summed), _throughput(summed), _bounces(summed, numbers),
-        _worst(summed), _domains(summed), *reactions.of_delivery(numbers, figures, summed),
-        *reactions.of_urls(clicks_by_url(delivery, summed), numbers), _hot_clicks(delivery, summed),
-    ]  # fmt: skip
+        _summary(numbers),
+        _indicators(numbers, figures, summed),
+        _throughput(summed),
+        _bounces(summed, numbers),
+        _worst(summed),
+        _domains(summed),
+        *reactions.of_delivery(numbers, figures, summed),
+        *reactions.of_urls(clicks_by_url(delivery, summed), numbers),
+        _hot_clicks(delivery, summed),
+    ]
     return made, at
 
 
 def _summary(n: Counters) -> Report:
     done = n.sent + n.failed
     rows = [
-        (_("To deliver"), n.to_deliver, ""), (_("Processed"), done, _share(done, n.to_deliver)),
-        (_("Delivered"), n.sent, _share(n.sent, done)), (_("Bounces + errors"), n.failed, _share(n.failed, done)),
-        (_("of these hard"), n.hard, _share(n.hard, done)), (_("of these soft"), n.soft, _share(n.soft, done)),
-        (_("Opens"), n.opens, _share(n.opens, n.sent)), (_("Clicks"), n.clicks, _share(n.clicks, n.sent)),
-    ]  # fmt: skip
+        (_("To deliver"), n.to_deliver, ""),
+        (_("Processed"), done, _share(done, n.to_deliver)),
+        (_("Delivered"), n.sent, _share(n.sent, done)),
+        (_("Bounces + errors"), n.failed, _share(n.failed, done)),
+        (_("of these hard"), n.hard, _share(n.hard, done)),
+        (_("of these soft"), n.soft, _share(n.soft, done)),
+        (_("Opens"), n.opens, _share(n.opens, n.sent)),
+        (_("Clicks"), n.clicks, _share(n.clicks, n.sent)),
+    ]
     note = _("Delivered and bounces are shares of what was processed, opens and clicks of Delivered.")
     drawn = charts.bars(_("Delivery summary"), [(label, number) for label, number, _share_ in rows])
     return Report("summary", _("Delivery summary"), note, drawn, [_("Figure"), _("Messages"), _("Share")], rows)
@@ -69,8 +79,9 @@ def _indicators(n: Counters, figures: Figures | None, summed: Breakdown) -> Repo
         (_("Mirror page"), f.mirrors, _share(f.mirrors, n.sent)),
         (_("Opt-outs"), f.opt_outs, _share(f.opt_outs, n.sent)),
         (_("Spam complaints"), spam, _share(spam, n.sent)),
-        (_("Opens in all"), f.all_opens, ""), (_("Clicks in all"), f.all_clicks, ""),
-    ]  # fmt: skip
+        (_("Opens in all"), f.all_opens, ""),
+        (_("Clicks in all"), f.all_clicks, ""),
+    ]
     note = _("Recipients are counted once, whatever they did how often; machines are programs that read mail first.")
     drawn = charts.bars(_("Tracking indicators"), [(label, number) for label, number, share in rows if share])
     head = [_("Indicator"), _("Number"), _("of Delivered")]
@@ -115,9 +126,19 @@ def _domains(summed: Breakdown) -> Report:
         rows.append([one["domain"] or _("all others"), *(numbers.get(name, 0) for name in breakdown.NUMBERS)])
     drawn = charts.bars(_("Processed messages by domain"), [(str(row[0]), row[1]) for row in rows])
     head = [
-        _("Domain"), _("Processed"), _("Delivered"), _("Bounces"), _("Hard"), _("Soft"), _("Opened"), _("Clicked"),
-        _("Opted out"), _("Complained"), _("Mirror page"), _("Denylisted"),
-    ]  # fmt: skip
+        _("Domain"),
+        _("Processed"),
+        _("Delivered"),
+        _("Bounces"),
+        _("Hard"),
+        _("Soft"),
+        _("Opened"),
+        _("Clicked"),
+        _("Opted out"),
+        _("Complained"),
+        _("Mirror page"),
+        _("Denylisted"),
+    ]
     note = _("The domains with most messages; opened and clicked count recipients.")
     return Report("domains", _("Breakdown by domain"), note, drawn, head, rows)
 
@@ -141,10 +162,17 @@ def of_campaign(campaign: Campaign) -> list[Report]:
     for d in deliveries:
         n = numbers[d.pk]
         done = n.sent + n.failed
-        rows.append((
-            str(d), n.to_deliver, n.sent, _share(n.sent, done), _share(n.failed, done), _share(n.opens, n.sent),
-            _share(n.clicks, n.sent),
-        ))  # fmt: skip
+        rows.append(
+            (
+                str(d),
+                n.to_deliver,
+                n.sent,
+                _share(n.sent, done),
+                _share(n.failed, done),
+                _share(n.opens, n.sent),
+                _share(n.clicks, n.sent),
+            )
+        )
     rates = [(str(d), round(100 * Figure(numbers[d.pk].opens, numbers[d.pk].sent).ratio, 1)) for d in deliveries[:12]]
     head = [_("Delivery"), _("To deliver"), _("Delivered"), _("Delivered %"), _("Bounces"), _("Opens"), _("Clicks")]
     drawn = charts.bars(_("Open rate by delivery"), rates, unit=" %")

@@ -89,10 +89,15 @@ def store(events: Sequence[Event]) -> None:
 
 def _row(event: Event, recipient: Recipient) -> TrackingLog:
     return TrackingLog(
-        delivery_id=recipient.delivery_id, sending_log_id=event.log_id, type=event.type,
-        link=event.link if event.link >= 0 else None, at=datetime.fromtimestamp(event.at / 1000, UTC),
-        agent=event.agent, network=event.network, head=event.head,
-    )  # fmt: skip
+        delivery_id=recipient.delivery_id,
+        sending_log_id=event.log_id,
+        type=event.type,
+        link=event.link if event.link >= 0 else None,
+        at=datetime.fromtimestamp(event.at / 1000, UTC),
+        agent=event.agent,
+        network=event.network,
+        head=event.head,
+    )
 
 
 def _earlier(rows: Sequence[TrackingLog]) -> Iterable[TrackingLog]:

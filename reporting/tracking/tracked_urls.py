@@ -25,11 +25,17 @@ def ensure(delivery_ids: Iterable[int]) -> None:
         compiled = compile_frozen(content)
         rows = [
             TrackedUrl(
-                delivery_id=pk, place=place, link=link.index if link.index >= 0 else None, label=link.label[:255],
-                kind=link.kind, part=link.where, url=link.url, category=link.category,
+                delivery_id=pk,
+                place=place,
+                link=link.index if link.index >= 0 else None,
+                label=link.label[:255],
+                kind=link.kind,
+                part=link.where,
+                url=link.url,
+                category=link.category,
             )
             for place, link in enumerate(compiled.links if compiled else ())
-        ]  # fmt: skip
+        ]
         TrackedUrl.objects.bulk_create(rows, ignore_conflicts=True)  # another process may be making it too
 
 
@@ -45,6 +51,9 @@ def note_name(url: TrackedUrl, by: Any) -> None:
     """Write down in the delivery's log that somebody gave a link its label and category."""
     words = _(
         "%(by)s called the link %(url)s “%(label)s” in the category “%(category)s”.",
-        by=by, url=url.url[:1500], label=url.label, category=url.category,
-    )  # fmt: skip
+        by=by,
+        url=url.url[:1500],
+        label=url.label,
+        category=url.category,
+    )
     log_event(url.delivery_id, "url_named", words, user=by, place=url.place)

@@ -99,9 +99,17 @@ class ScheduleForm(ZonedForm):
     class Meta:
         model = Schedule
         fields = [
-            "mode", "contact_date", "time_zone", "formula", "request_confirmation", "waves", "wave_interval",
-            "wave_limit", "delivery_duration", "validity_end",
-        ]  # fmt: skip
+            "mode",
+            "contact_date",
+            "time_zone",
+            "formula",
+            "request_confirmation",
+            "waves",
+            "wave_interval",
+            "wave_limit",
+            "delivery_duration",
+            "validity_end",
+        ]
         widgets = {"formula": forms.TextInput(attrs={"class": "vLargeTextField code", "spellcheck": "false"})}
         help_texts = {
             "time_zone": _("Like Europe/Paris. Empty: the server's."),
@@ -147,9 +155,16 @@ class RecurrenceForm(ZonedForm):
     class Meta:
         model = Recurrence
         fields = [
-            "frequency", "at", "weekdays", "month_day", "cron", "time_zone", "until", "aggregation",
+            "frequency",
+            "at",
+            "weekdays",
+            "month_day",
+            "cron",
+            "time_zone",
+            "until",
+            "aggregation",
             "request_confirmation",
-        ]  # fmt: skip
+        ]
         help_texts = {
             "time_zone": _("Like Europe/Paris. Empty: the server's."),
             "cron": _("Minute, hour, day of the month, month, day of the week; for the frequency “cron” alone."),

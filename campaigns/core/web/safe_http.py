@@ -31,8 +31,9 @@ MOST_BYTES = 64 * 1024  # of an answer; the rest is not read
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _OTHERS = (  # global by number, but not everybody's: protocol assignments, and a cloud's own service
-    ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"),
-)  # fmt: skip
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("168.63.129.16/32"),
+)
 
 
 class Forbidden(ValueError):
@@ -71,8 +72,11 @@ def judge(url: str) -> Target:
     named = [_named(address) for address in addresses]
     for address, allowed in zip(addresses, named, strict=True):
         if not allowed and not is_public(address):
-            words = _("%(host)s leads to %(address)s, off the public internet. OUTGOING_ALLOW may name that network.",
-                      host=host, address=address)  # fmt: skip
+            words = _(
+                "%(host)s leads to %(address)s, off the public internet. OUTGOING_ALLOW may name that network.",
+                host=host,
+                address=address,
+            )
             raise Forbidden(words)
     if not secure and not all(named):
         raise Forbidden(_("The address must begin with https://."))

@@ -16,9 +16,18 @@ from campaigns.models.units import unit_field
 from .profile import Profile
 
 QUOTED = (
-    "email", "first_name", "last_name", "gender", "birth_date", "city", "country", "language", "time_zone",
-    "email_format", "attributes",
-)  # fmt: skip
+    "email",
+    "first_name",
+    "last_name",
+    "gender",
+    "birth_date",
+    "city",
+    "country",
+    "language",
+    "time_zone",
+    "email_format",
+    "attributes",
+)
 
 
 class TestProfile(models.Model):
@@ -32,9 +41,10 @@ class TestProfile(models.Model):
         _("gets proofs"), default=True, help_text=_("Off: it is kept, and nobody can send it a test.")
     )
     trap = models.BooleanField(
-        _("may get real sends"), default=False,
+        _("may get real sends"),
+        default=False,
         help_text=_("As a trap: messages that name it reach it together with their target."),
-    )  # fmt: skip
+    )
     first_name = Line(_("first name"), max_length=128, blank=True)
     last_name = Line(_("last name"), max_length=128, blank=True)
     gender = models.PositiveSmallIntegerField(_("gender"), choices=Profile.Gender, default=Profile.Gender.UNKNOWN)

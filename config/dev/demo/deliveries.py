@@ -93,9 +93,12 @@ def _routing() -> Routing:
     values = {"host": "127.0.0.1", "port": port}
     soon = timedelta(seconds=10)  # nobody watches a demo for an hour to see a retry succeed
     first = {
-        "security": Routing.Security.NONE, "is_default": not Routing.objects.filter(is_default=True).exists(),
-        "retry_first_day": 0, "retry_gap": soon, "retry_every": soon,
-    }  # fmt: skip
+        "security": Routing.Security.NONE,
+        "is_default": not Routing.objects.filter(is_default=True).exists(),
+        "retry_first_day": 0,
+        "retry_gap": soon,
+        "retry_every": soon,
+    }
     routing, _ = Routing.objects.update_or_create(label=ROUTING, defaults=values, create_defaults=values | first)
     return routing
 
@@ -121,41 +124,60 @@ def _readers() -> None:
     QuarantinedAddress.objects.bulk_create(
         (
             QuarantinedAddress(
-                address=address, reason=Reason.USER_UNKNOWN, errors=1, significant_at=now,
+                address=address,
+                reason=Reason.USER_UNKNOWN,
+                errors=1,
+                significant_at=now,
                 error_text="550 5.1.1 No such mailbox here",
             )
             for address in demo_people.quarantined()
         ),
         ignore_conflicts=True,
-    )  # fmt: skip
+    )
 
 
 def _deliveries(people: dict[str, Any], routing: Routing) -> Demo:
     brand = Brand.objects.create(
-        label=BRAND, sender_name=BRAND, sender_address="letter@lumen.example", reply_to="shop@lumen.example",
-        sender_domains="lumen.example", website="https://www.lumen.example/",
+        label=BRAND,
+        sender_name=BRAND,
+        sender_address="letter@lumen.example",
+        reply_to="shop@lumen.example",
+        sender_domains="lumen.example",
+        website="https://www.lumen.example/",
         is_default=not Brand.objects.filter(is_default=True).exists(),
-    )  # fmt: skip
+    )
     campaign = Campaign.objects.create(
-        label="Spring at Lumen", description="Letters to our readers, March to June", status=Campaign.Status.STARTED,
+        label="Spring at Lumen",
+        description="Letters to our readers, March to June",
+        status=Campaign.Status.STARTED,
         created_by=people["anna"],
-    )  # fmt: skip
+    )
     ProofDomain.objects.get_or_create(domain="lumen.example", unit_id=ROOT)
     audiences = _audiences(people["anna"])
     common = {"campaign": campaign, "brand": brand, "created_by": people["peter"]}
     tour = Message.objects.create(
-        label="Authors on tour", audience=audiences["near"], subject="Three authors, one evening near you",
-        html=_letter("tour.html"), text=f"Dear {{{{ first_name | default: 'reader' }}}},{_FOOT}", **common,
-    )  # fmt: skip
+        label="Authors on tour",
+        audience=audiences["near"],
+        subject="Three authors, one evening near you",
+        html=_letter("tour.html"),
+        text=f"Dear {{{{ first_name | default: 'reader' }}}},{_FOOT}",
+        **common,
+    )
     spring = Message.objects.create(
-        label="Spring reading list", audience=audiences["all"], html=_letter("spring.html"), **common,
+        label="Spring reading list",
+        audience=audiences["all"],
+        html=_letter("spring.html"),
+        **common,
         subject="{% if first_name %}{{ first_name }}, your{% else %}Your{% endif %} spring reading list",
-    )  # fmt: skip
+    )
     finished = _send(_prepared(tour, people["peter"], routing), people["anna"])
     club = Message.objects.create(
-        label="Book club: next evening", audience=audiences["club"], subject="The book club meets again",
-        html=_letter("tour.html"), **common,
-    )  # fmt: skip
+        label="Book club: next evening",
+        audience=audiences["club"],
+        subject="The book club meets again",
+        html=_letter("tour.html"),
+        **common,
+    )
     commands.create_delivery(club, people["peter"])
     return Demo(_prepared(spring, people["peter"], routing), finished)
 

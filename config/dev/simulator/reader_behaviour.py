@@ -35,9 +35,11 @@ _PROGRAMS = (
 )
 _APPLE = "Mozilla/5.0"
 _GATEWAYS = (
-    "Mozilla/5.0 (compatible; Barracuda Sentinel/1.0)", "Mimecast-URL-Protection/2.0", "Proofpoint-LinkCheck/4.1",
+    "Mozilla/5.0 (compatible; Barracuda Sentinel/1.0)",
+    "Mimecast-URL-Protection/2.0",
+    "Proofpoint-LinkCheck/4.1",
     "python-requests/2.32.3",
-)  # fmt: skip
+)
 _PREVIEW = "Slackbot-LinkExpanding 1.0 (+https://api.slack.example/robots)"
 SOONEST = 8.0  # seconds; people need that long at the least
 

@@ -91,9 +91,10 @@ def _spread_sentence(delivery: Delivery, now: datetime) -> str:
         "%(count)s messages leave by each recipient's own clock: the first at %(first)s, the last at %(last)s.",
         delivery.to_deliver,
     ) % {
-        "count": formats.exact(delivery.to_deliver), "first": formats.moment(delivery.first_due_at),
+        "count": formats.exact(delivery.to_deliver),
+        "first": formats.moment(delivery.first_due_at),
         "last": formats.moment(delivery.last_due_at),
-    }  # fmt: skip
+    }
     past = delivery.first_due_at is not None and delivery.first_due_at <= now
     leave = _("Those whose time is past leave as soon as you confirm.")
     return f"{text} {leave}" if past else text
@@ -106,9 +107,10 @@ def _formula_sentence(delivery: Delivery, now: datetime) -> str:
         "%(count)s messages leave at each recipient's own date: the earliest at %(first)s, the latest at %(last)s.",
         delivery.to_deliver,
     ) % {
-        "count": formats.exact(delivery.to_deliver), "first": formats.moment(delivery.first_due_at, zone),
+        "count": formats.exact(delivery.to_deliver),
+        "first": formats.moment(delivery.first_due_at, zone),
         "last": formats.moment(delivery.last_due_at, zone),
-    }  # fmt: skip
+    }
     past = delivery.sending_logs.filter(status=LogStatus.PENDING, due_at__lte=now).count()
     if not past:
         none = _("None of these dates is past.")
@@ -128,8 +130,10 @@ def _excluded(delivery: Delivery, last: Delivery | None) -> str:
         return text % {"targeted": formats.exact(delivery.targeted)}
     share = Figure(delivery.excluded, delivery.targeted).percent
     text = _("%(excluded)s of %(targeted)s targeted profiles were excluded (%(share)s).") % {
-        "excluded": formats.exact(delivery.excluded), "targeted": formats.exact(delivery.targeted), "share": share,
-    }  # fmt: skip
+        "excluded": formats.exact(delivery.excluded),
+        "targeted": formats.exact(delivery.targeted),
+        "share": share,
+    }
     if last is None or not last.targeted:
         return text
     before = _("In the last finished delivery, %(code)s, it was %(share)s.")

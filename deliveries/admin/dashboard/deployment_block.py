@@ -88,14 +88,19 @@ class Deployment:
         if self.percent is None:
             return self.headline
         return _("%(headline)s: %(percent)d %%") % {
-            "headline": self.headline, "percent": self.percent // 10 * 10,
-        }  # fmt: skip
+            "headline": self.headline,
+            "percent": self.percent // 10 * 10,
+        }
 
 
 def deployment(
-    delivery: Delivery, counters: Counters, *, stale: Sequence[str] = (), seen: Sequence[Sample] = (),
+    delivery: Delivery,
+    counters: Counters,
+    *,
+    stale: Sequence[str] = (),
+    seen: Sequence[Sample] = (),
     in_flight: bool = False,
-) -> Deployment:  # fmt: skip
+) -> Deployment:
     """The block of `delivery`. `stale`: the parts that changed since it was prepared; `seen`: earlier samples;
     `in_flight`: workers still finish messages of a delivery that was stopped."""
     sent_off = delivery.state in CONFIRMED
@@ -105,12 +110,19 @@ def deployment(
     tone, icon, headline, line = _stopping() if in_flight else _words(delivery, left, counters, stale)
     percent, bar_label = _bar(delivery, now.processed)
     return Deployment(
-        tone=tone, icon=icon, headline=headline, line=line, percent=percent, bar_label=bar_label,
+        tone=tone,
+        icon=icon,
+        headline=headline,
+        line=line,
+        percent=percent,
+        bar_label=bar_label,
         tiles=kpi_tiles(delivery, counters) if sent_off else _target_tiles(delivery),
-        balances=_balances(delivery, counters), facts=_facts(delivery, counters, samples),
-        live=in_flight or delivery.state in PREPARING | RUNNING, samples=samples,
+        balances=_balances(delivery, counters),
+        facts=_facts(delivery, counters, samples),
+        live=in_flight or delivery.state in PREPARING | RUNNING,
+        samples=samples,
         provisional=_provisional(delivery, counters),
-    )  # fmt: skip
+    )
 
 
 def processed(counters: Counters) -> int:
@@ -209,8 +221,9 @@ def _bar(delivery: Delivery, done: int) -> tuple[int | None, str]:
         return None, ""
     percent = 100 if done >= delivery.to_deliver else 100 * done // delivery.to_deliver
     label = _("%(done)s of %(all)s processed") % {
-        "done": formats.exact(min(done, delivery.to_deliver)), "all": formats.exact(delivery.to_deliver),
-    }  # fmt: skip
+        "done": formats.exact(min(done, delivery.to_deliver)),
+        "all": formats.exact(delivery.to_deliver),
+    }
     return percent, label
 
 
@@ -245,7 +258,7 @@ def kpi_tiles(delivery: Delivery, counters: Counters) -> tuple[Tile, ...]:
         _share_tile("bounces", _("Bounces + errors"), k.bounces, k.bounces_percent, base, _bounces_tone(k.bounces)),
         _share_tile("opens", _("Open rate"), k.opens, k.opens.percent, rates),
         _share_tile("clicks", _("Click-through rate"), k.clicks, k.clicks.percent, rates),
-    )  # fmt: skip
+    )
 
 
 def _delivered_tone(figure: Figure) -> str:
@@ -270,11 +283,14 @@ def _balances(delivery: Delivery, counters: Counters) -> tuple[Balance, ...]:
         Balance(
             to_deliver,
             (
-                (_("pending"), counters.pending), (_("in doubt"), counters.in_doubt), (_("sent"), counters.sent),
-                (_("failed"), counters.failed), (_("cancelled"), counters.cancelled),
+                (_("pending"), counters.pending),
+                (_("in doubt"), counters.in_doubt),
+                (_("sent"), counters.sent),
+                (_("failed"), counters.failed),
+                (_("cancelled"), counters.cancelled),
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def pace(samples: Sequence[Sample]) -> float | None:
@@ -320,8 +336,9 @@ def _finish(left: int, speed: float) -> str:
         return formats.NOTHING
     at = timezone.now() + timedelta(seconds=left / speed)
     return _("%(clock)s, in %(duration)s") % {
-        "clock": formats.clock(at), "duration": formats.duration(left / speed),
-    }  # fmt: skip
+        "clock": formats.clock(at),
+        "duration": formats.duration(left / speed),
+    }
 
 
 def _provisional(delivery: Delivery, counters: Counters) -> str:

@@ -215,9 +215,16 @@ def _schedule(delivery: Delivery) -> tuple[tuple[str, str], ...]:
         lines.append((_("Confirmation"), _("none requested: it starts by itself once prepared")))
     if schedule and schedule.waves:
         every = formats.duration(schedule.wave_interval.total_seconds())
-        lines.append((_("Waves"), _("%(sizes)s, the rest last; every %(every)s") % {
-            "sizes": schedule.waves, "every": every,
-        }))  # fmt: skip
+        lines.append(
+            (
+                _("Waves"),
+                _("%(sizes)s, the rest last; every %(every)s")
+                % {
+                    "sizes": schedule.waves,
+                    "every": every,
+                },
+            )
+        )
         if schedule.wave_limit:
             lines.append((_("Held back"), _("while more than %s %% of what was tried bounced") % schedule.wave_limit))
     sent = delivery.state in CONFIRMED

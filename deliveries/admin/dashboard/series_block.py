@@ -32,10 +32,18 @@ def series_block(series: Delivery, counters: Counters) -> Deployment:
     else:
         line = _("No executions are made until somebody switches the series on.")
     return Deployment(
-        tone="blue" if on else "grey", icon="clock" if on else "pause",
-        headline=_("The series is on") if on else _("The series is off"), line=line, percent=None, bar_label="",
-        tiles=kpi_tiles(series, counters), balances=(), facts=_upcoming(series), live=False, samples=(),
-    )  # fmt: skip
+        tone="blue" if on else "grey",
+        icon="clock" if on else "pause",
+        headline=_("The series is on") if on else _("The series is off"),
+        line=line,
+        percent=None,
+        bar_label="",
+        tiles=kpi_tiles(series, counters),
+        balances=(),
+        facts=_upcoming(series),
+        live=False,
+        samples=(),
+    )
 
 
 def form_facts(series: Delivery) -> tuple[tuple[str, str], ...]:

@@ -46,8 +46,9 @@ def halts(delivery: Delivery) -> bool:
     told = {**delivery.around, _TOLD: seal.around(delivery, delivery.campaign)[seal.MAIL_SERVER]}
     words = _(
         "Paused: its mail server is not the one that was confirmed, but now %(server)s (%(security)s). "
-        "Resume sends the rest by it; stop ends the sending.", **_where(delivery),
-    )  # fmt: skip
+        "Resume sends the rest by it; stop ends the sending.",
+        **_where(delivery),
+    )
     with transaction.atomic():
         if advance(one, Act.PAUSE, around=told):
             log_event(delivery, CODE, words, severity=DeliveryEvent.Severity.ERROR)

@@ -239,19 +239,35 @@ def _send(
     """A delivery of its own, on its way at once."""
     now, size = timezone.now(), len(readers)
     carrier = Delivery.everything.create(
-        message=delivery.message, campaign=delivery.campaign, proof=proof, label=f"Proof {proof.number}",
-        routing=routing, retry_by=routing.retry_by, content=content, preparation=1, targeted=size, to_deliver=size,
-        created_by=proof.sent_by, confirmed_by=proof.sent_by, confirmed_at=now, contact_date=now, started_at=now,
+        message=delivery.message,
+        campaign=delivery.campaign,
+        proof=proof,
+        label=f"Proof {proof.number}",
+        routing=routing,
+        retry_by=routing.retry_by,
+        content=content,
+        preparation=1,
+        targeted=size,
+        to_deliver=size,
+        created_by=proof.sent_by,
+        confirmed_by=proof.sent_by,
+        confirmed_at=now,
+        contact_date=now,
+        started_at=now,
         validity_end=now + VALID,
-    )  # fmt: skip
+    )
     batch = Batch.objects.create(delivery=carrier, number=1, total=size, pending=size, next_due_at=now)
     logs = SendingLog.objects.bulk_create(
         SendingLog(
-            delivery=carrier, batch=batch, address=reader.address, date=now, due_at=now,
+            delivery=carrier,
+            batch=batch,
+            address=reader.address,
+            date=now,
+            due_at=now,
             test_profile=reader.test_profile is not None,
         )
         for reader in readers
-    )  # fmt: skip
+    )
     for reader, log in zip(readers, logs, strict=True):
         reader.sending_log = log
     ProofRecipient.objects.bulk_create(readers)

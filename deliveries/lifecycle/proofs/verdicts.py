@@ -102,14 +102,21 @@ def _write(delivery: Delivery, approved: bool, comment: str, proof: Proof | None
     comment = _kept(comment)
     verdict = Verdict.objects.create(delivery=delivery, proof=proof, approved=approved, comment=comment, **whose)
     words = said(
-        _WORDS[approved], who=verdict.who, of=_(" (proof %(number)s)", number=proof.number) if proof else "",
+        _WORDS[approved],
+        who=verdict.who,
+        of=_(" (proof %(number)s)", number=proof.number) if proof else "",
         comment=f" “{comment}”" if comment else "",
-    )  # fmt: skip
+    )
     severity = DeliveryEvent.Severity.INFO if approved else DeliveryEvent.Severity.WARNING
     log_event(
-        delivery, "approved" if approved else "refused", words, user=verdict.user, severity=severity,
-        proof=proof and proof.number, address=verdict.address,
-    )  # fmt: skip
+        delivery,
+        "approved" if approved else "refused",
+        words,
+        user=verdict.user,
+        severity=severity,
+        proof=proof and proof.number,
+        address=verdict.address,
+    )
     transaction.on_commit(lambda: _tell(delivery, verdict, words))
     return verdict
 

@@ -201,9 +201,11 @@ class Addition(Preparation):
             self.alive()
             for found in self.excluded:
                 ExclusionCause.objects.update_or_create(
-                    delivery=self.delivery, cause=found.cause, rule=found.rule,
+                    delivery=self.delivery,
+                    cause=found.cause,
+                    rule=found.rule,
                     defaults={"rule_label": found.rule_label, "volume": self._volume(found.cause, found.rule)},
-                )  # fmt: skip
+                )
             open_runs = Run.objects.filter(pk__in=self.runs).order_by("slot")
             last = open_runs.last()
             open_runs.update(ended_at=timezone.now())

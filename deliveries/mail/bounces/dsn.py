@@ -31,10 +31,16 @@ _PER_RECIPIENT = frozenset(
     )
 )
 _ACTIONS = {
-    "failed": "failed", "failure": "failed", "fail": "failed",
-    "delayed": "delayed", "delay": "delayed",
-    "delivered": "delivered", "deliverable": "delivered", "relayed": "relayed", "expanded": "expanded",
-}  # fmt: skip
+    "failed": "failed",
+    "failure": "failed",
+    "fail": "failed",
+    "delayed": "delayed",
+    "delay": "delayed",
+    "delivered": "delivered",
+    "deliverable": "delivered",
+    "relayed": "relayed",
+    "expanded": "expanded",
+}
 
 
 @dataclass

@@ -26,8 +26,19 @@ class Channel:
     A subclass is told `opened` (TCP, then TLS if it called `start_tls`), `received`, `progressed` and `broken`.
     """
 
-    __slots__ = ("_connect_error", "_mask", "_others", "_selector", "address", "closed", "handle", "out", "secure",
-                 "sock", "taken")  # fmt: skip
+    __slots__ = (
+        "_connect_error",
+        "_mask",
+        "_others",
+        "_selector",
+        "address",
+        "closed",
+        "handle",
+        "out",
+        "secure",
+        "sock",
+        "taken",
+    )
 
     sock: socket.socket
     handle: Callable[[int], None]

@@ -68,9 +68,20 @@ class Connection(Channel):
     """Give it envelopes with `begin`, its events with `handle`; call `expire` when its deadline has passed."""
 
     __slots__ = (
-        "behind", "body_at", "deadline", "dirty", "dot_at", "features", "head", "hub", "latest", "proved", "reader",
-        "script", "standing",
-    )  # fmt: skip
+        "behind",
+        "body_at",
+        "deadline",
+        "dirty",
+        "dot_at",
+        "features",
+        "head",
+        "hub",
+        "latest",
+        "proved",
+        "reader",
+        "script",
+        "standing",
+    )
 
     def __init__(self, hub: Hub, selector: BaseSelector, addresses: list[Address]) -> None:
         """Begin to connect to the first of `addresses` that answers. Raises OSError if no socket can be had."""

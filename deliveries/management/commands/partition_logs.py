@@ -16,9 +16,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--deliveries", type=int, metavar="N",
+            "--deliveries",
+            type=int,
+            metavar="N",
             help=f"deliveries in each new partition; else as many as in the last one, at first {partitions.DELIVERIES}",
-        )  # fmt: skip
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         width = options["deliveries"]

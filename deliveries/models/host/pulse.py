@@ -28,8 +28,10 @@ def beat() -> None:
     _beaten_at = monotonic()
     Heartbeat.objects.bulk_create(
         [Heartbeat(host=settings.HOST_ID, beat_at=Now(), place=outages.place())],
-        update_conflicts=True, unique_fields=["host"], update_fields=["beat_at", "place"],
-    )  # fmt: skip
+        update_conflicts=True,
+        unique_fields=["host"],
+        update_fields=["beat_at", "place"],
+    )
     outages.remember(Heartbeat.objects.values_list("beat_at", flat=True).get(host=settings.HOST_ID))
 
 
