@@ -10,8 +10,8 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        # languages and log_outs hear of log-ins and accounts
-        from campaigns.accounts import audit_signals
+        # languages and log_outs hear of log-ins and accounts.
+        from campaigns.accounts import audit_signals, languages, log_outs  # noqa: F401
         from campaigns.audit import trail
         from campaigns.core import account_names
         from campaigns.models import units

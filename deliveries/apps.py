@@ -12,11 +12,10 @@ class DeliveriesConfig(AppConfig):
     def ready(self) -> None:
         from campaigns.models.schedule import Recurrence, went_off
 
-        # checks and task_list register themselves
         from deliveries.ledger import audit
         from deliveries.lifecycle.recurrence import halting
         from deliveries.models.storage import fill_factor, partitions
-        from deliveries.workers import schedules
+        from deliveries.workers import checks, schedules, task_list  # noqa: F401 - checks and task_list register themselves
 
         audit.watch_setup()
         went_off.connect(halting.on_change, dispatch_uid="series-went-off")

@@ -30,7 +30,7 @@ from campaigns.models.units import OrganizationalUnit, PersonUnit
 from tests.deliveries.page_form import posted
 
 pytestmark = pytest.mark.django_db
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def last(act: str) -> AuditEntry:
