@@ -11,7 +11,6 @@ class DeliveriesConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns.models.schedule import Recurrence, went_off
-
         from deliveries.ledger import audit
         from deliveries.lifecycle.recurrence import halting
         from deliveries.models.storage import fill_factor, partitions

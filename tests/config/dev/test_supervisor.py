@@ -93,7 +93,7 @@ def test_what_others_talk_to_is_stopped_after_them(tmp_path: Path) -> None:
 
 def test_killing_the_supervisor_outright_ends_its_children(tmp_path: Path) -> None:
     text = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom config.supervisor import *\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom config.dev.supervisor import *\n"
         "folder = Path(sys.argv[1])\n"
         "Supervisor([Program('p', ['sleep', '60'], folder / 'log')], {**os.environ, TAG: str(folder)}, print)\n"
         "time.sleep(60)\n"

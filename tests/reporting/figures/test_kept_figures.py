@@ -111,7 +111,9 @@ def test_the_refresh_takes_the_longest_waiting_first_and_leaves_fresh_old_and_pu
     assert seen == [new.pk, older.pk, newer.pk]
 
 
-@pytest.mark.parametrize(("task", "work"), [("refresh_figures", "stats.refresh_all"), ("purge", "retention.purge")])
+@pytest.mark.parametrize(
+    ("task", "work"), [("refresh_figures", "figures.kept_figures.refresh_all"), ("purge", "jobs.retention.purge")]
+)
 def test_a_task_that_runs_out_of_time_goes_on_in_another(task: str, work: str, monkeypatch: Any) -> None:
     rung: list[str] = []
     monkeypatch.setattr(tasks, "async_task", lambda name, **options: rung.append(name))
