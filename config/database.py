@@ -25,8 +25,9 @@ def configured(database: Database, past: Database | None, limits: dict[str, int]
     """What Django is to know of a database (its URL, read): PostgreSQL's connections bring `limits` in seconds.
 
     `past`: the server behind a pooler that gives each transaction another session (pgbouncer). A pooler refuses limits
-    in the first packet, and any other way would set them for whoever comes next: they are the database role's (README).
-    A server-side cursor would stay behind in the session as well. `command`: the arguments of manage.py.
+    in the first packet, and any other way would set them for whoever comes next: they are the database role's
+    (config/docs/operations.md). A server-side cursor would stay behind in the session as well. `command`: the arguments
+    of manage.py.
     """
     if database["ENGINE"].endswith("sqlite3"):
         return {**database, "OPTIONS": SQLITE}

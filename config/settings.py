@@ -1,6 +1,6 @@
 """All settings. Every switch is an environment variable; a malformed one stops the start with its name and the remedy.
 
-The README's configuration table lists them. Nothing here has a secret as its default.
+config/docs/configuration.md lists them. Nothing here has a secret as its default.
 """
 
 import os

@@ -85,5 +85,5 @@ def pooled_statements_end(app_configs: Any, databases: Any = None, **kwargs: Any
         cursor.execute(_ROLES_LIMIT)
         if cursor.fetchone()[0]:
             return []
-    remedy = "As that role: ALTER ROLE CURRENT_USER SET statement_timeout = '60s'; the README has all three."
+    remedy = "ALTER ROLE CURRENT_USER SET statement_timeout = '60s'; config/docs/operations.md has all three."
     return [Warning("Behind the pooler statements may run for ever.", hint=remedy, id="deliveries.W001")]

@@ -16,8 +16,7 @@ from django.core.management import get_commands
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "config" / "deploy"
 SETTINGS = (ROOT / "config" / "settings.py").read_text()
-README = (ROOT / "README.md").read_text()
-_READ = re.compile(r'(?:env\.\w+|_number|_switch|_choice|_long_secret|_networks|_database_url)\(\s*"([A-Z_]+)"')
+READ = re.compile(r'(?:env\.\w+|_number|_switch|_choice|_long_secret|_networks|_database_url)\(\s*"([A-Z_]+)"')
 
 
 def compose(name: str) -> dict[str, Any]:
@@ -30,23 +29,8 @@ def words_after_manage(text: str) -> list[str]:
     return re.findall(r"manage\.py[\",\]]*\s+\"?([a-z_]+)", told)
 
 
-def test_every_setting_of_the_environment_stands_in_the_readmes_table() -> None:
-    table = README[README.index("## Configuration") : README.index("## Operations")]
-    missing = [name for name in _READ.findall(SETTINGS) if f"`{name}`" not in table]
-    assert missing == []
-
-
-def test_every_threat_of_the_readme_names_tests_that_are_there() -> None:
-    model = README[README.index("## Threat model") : README.index("## Performance")]
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", model)
-    assert len(named) >= 20
-    for path, name in named:
-        assert not name or f"def {name}(" in (ROOT / path).read_text(), name
-        assert (ROOT / path).exists(), path
-
-
 def test_the_example_environment_names_settings_alone_and_holds_no_secret() -> None:
-    known = {*_READ.findall(SETTINGS), "SMTP_PASSWORD"}
+    known = {*READ.findall(SETTINGS), "SMTP_PASSWORD"}
     for line in (DEPLOY / "environment.example").read_text().splitlines():
         name, _, value = line.partition("=")
         assert line.startswith("#") or name in known

@@ -51,7 +51,7 @@ def extracted(service: Callable[[str], str], tmp_path_factory: pytest.TempPathFa
 def test_no_text_is_untranslated(extracted: Path, language: str) -> None:
     entries = catalog(language, extracted)
     missing = [entry.msgid for entry in entries if entry.fuzzy or not all(texts(entry))]
-    assert not missing, f"{len(missing)}: see README, Languages"
+    assert not missing, f"{len(missing)}: see config/docs/translating.md"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

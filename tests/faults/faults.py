@@ -253,8 +253,8 @@ def _cut(trial: Trial) -> None:
 
 @fault("an older copy of the database is restored", WINDOWS, ends="Paused", quick="sqlite", recipients=1600)
 def _restored(trial: Trial) -> None:
-    """As the README says: a copy while it runs, restored later. Nothing more may leave before somebody has looked; what
-    was claimed when the copy was made has no journal any more and is in doubt."""
+    """As config/docs/operations.md says: a copy while it runs, restored later. Nothing more may leave before
+    somebody has looked; what was claimed when the copy was made has no journal any more and is in doubt."""
     put_back = _copy_sqlite(trial) if trial.house.database == "sqlite" else _copy_postgres(trial)
     trial.wait_messages(200)
     trial.host.stop()

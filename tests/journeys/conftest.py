@@ -217,7 +217,7 @@ def visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
 
 @pytest.fixture
 def picture() -> Callable[[Page, str], None]:
-    """picture(page, "dashboard") keeps a screenshot for the README, under UPDATE_SCREENSHOTS=1 alone."""
+    """picture(page, "dashboard") keeps a screenshot in .screenshots, under UPDATE_SCREENSHOTS=1 alone."""
 
     def take(page: Page, name: str) -> None:
         if os.environ.get("UPDATE_SCREENSHOTS") == "1":

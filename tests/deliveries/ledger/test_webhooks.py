@@ -86,7 +86,7 @@ def ready(message: Any, routing: Any, starter: Any) -> Delivery:
 
 
 def verify(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """What the README tells a receiver to do."""
+    """What config/docs/api.md tells a receiver to do."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     mine = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -1,0 +1,131 @@
+"""Every link, anchor, path, test and command that the documents name is there; what must stand in them does."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+from .test_deploy import READ, SETTINGS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "config" / "docs"
+DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
+FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.M | re.S)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+OUTSIDE = ("https://", "http://", "mailto:")
+# A path begins with one of the project's folders; what stands in angle brackets behind it is the reader's to choose.
+PATH = re.compile(r"(?<![\w./<-])((?:campaigns|deliveries|reporting|config|tests|\.github|\.ci)/[\w./*-]*)(?:::(\w+))?")
+FILE = re.compile(r"[\w.-]+\.(?:py|toml|md|yaml|yml|lock|conf|cf|service)")
+TEST = re.compile(r"::(test_\w+)")
+MODULE = re.compile(r"-m (tests(?:\.\w+)+)")
+COMMAND = re.compile(r"manage\.py ([a-z_]+)")
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text()
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    """What may stand behind # in a link to this document, as GitHub makes it of headings."""
+    found: list[str] = []
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", FENCE.sub("", text_of(path)), re.M):
+        plain = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-")
+        found.append(f"{plain}-{found.count(plain)}" if plain in found else plain)
+    return frozenset(found)
+
+
+@cache
+def file_names() -> frozenset[str]:
+    """Names of the files of the project, without what was built or kept beside it."""
+    folders = ("campaigns", "deliveries", "reporting", "config", "tests", ".github", ".ci")
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*"))
+    return frozenset(path.name for path in [*found, *ROOT.iterdir()] if path.is_file())
+
+
+def is_there(path: str) -> bool:
+    """A file, a folder, or a pattern that something matches."""
+    plain = path.rstrip("./")
+    return any(ROOT.glob(plain)) if "*" in plain else (ROOT / plain).exists()
+
+
+def has_test(path: str, name: str) -> bool:
+    return is_there(path) and f"def {name}(" in text_of(ROOT / path)
+
+
+@every_document
+def test_every_link_leads_somewhere(document: Path) -> None:
+    dead = []
+    for link in LINK.findall(CODE.sub("", FENCE.sub("", text_of(document)))):
+        target, _, anchor = link.partition("#")
+        place = (document.parent / target).resolve() if target else document
+        inside = place.is_relative_to(ROOT) and place.exists()
+        if not link.startswith(OUTSIDE) and not (inside and (not anchor or anchor in anchors(place))):
+            dead.append(link)
+    assert dead == []
+
+
+@every_document
+def test_every_path_is_there(document: Path) -> None:
+    text = text_of(document)
+    told = [*CODE.findall(FENCE.sub("", text)), *(fence.group() for fence in FENCE.finditer(text))]
+    paths = [path for piece in told for path, _ in PATH.findall(piece)]
+    files = [piece for piece in told if FILE.fullmatch(piece) and piece not in file_names()]
+    assert [path for path in paths if not is_there(path)] + files == []
+
+
+@every_document
+def test_every_test_is_there(document: Path) -> None:
+    """A `::test_name` alone is of the file named before it on that line."""
+    missing = []
+    for line in text_of(document).splitlines():
+        path = ""
+        for part in CODE.findall(line):
+            path = next((found for found, _ in PATH.findall(part)), path)
+            missing += [f"{path}::{name}" for name in TEST.findall(part) if not has_test(path, name)]
+    assert missing == []
+
+
+@every_document
+def test_every_command_is_there(document: Path) -> None:
+    known = {*get_commands(), "up", "test"}
+    assert [name for name in COMMAND.findall(text_of(document)) if name not in known] == []
+    modules = [name.replace(".", "/") for name in MODULE.findall(text_of(document))]
+    assert [name for name in modules if not is_there(f"{name}.py") and not is_there(f"{name}/__main__.py")] == []
+
+
+def test_the_readme_is_short_and_its_pictures_are_small() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 12_288
+    assert all(path.stat().st_size < 150_000 for path in (DOCS / "pictures").iterdir())
+
+
+def test_every_chapter_stands_in_the_index() -> None:
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in LINK.findall(text_of(DOCS / "index.md"))}
+    assert [path.name for path in DOCS.glob("*.md") if path.name != "index.md" and path not in linked] == []
+
+
+def test_every_variable_that_the_settings_read_stands_in_the_configuration() -> None:
+    table = text_of(DOCS / "configuration.md")
+    read = ["ENVIRONMENT_FILE", *READ.findall(SETTINGS)]
+    assert len(read) > 50 and [name for name in read if f"`{name}`" not in table] == []
+
+
+def test_every_threat_names_a_test() -> None:
+    security = text_of(DOCS / "security.md")
+    table = security[security.index("| Threat |") :].split("\n\n")[0].splitlines()[2:]
+    untested = [line for line in table if "`tests/" not in line and not line.endswith("| the same |")]
+    assert len(table) >= 80 and untested == []
+
+
+def test_the_version_is_the_changelogs_newest() -> None:
+    version = re.search(r'^version = "(.+)"$', text_of(ROOT / "pyproject.toml"), re.M)
+    newest = re.search(r"^## (\d\S+)", text_of(DOCS / "changelog.md"), re.M)
+    assert version and newest and version[1] == newest[1]
