@@ -40,7 +40,7 @@ class Unproved(ValueError):
 
 
 def check(message: Mapping[str, Any]) -> None:
-    """In: a message as SNS posts it. Raises Unproved; outgoing.NoAnswer if the certificate cannot be had now."""
+    """In: a message as SNS posts it. Raises Unproved; safe_http.NoAnswer if the certificate cannot be had now."""
     topics = settings.SNS_TOPICS
     if topics and message.get("TopicArn") not in topics:
         raise Unproved(f"SNS_TOPICS does not name the topic {str(message.get('TopicArn'))[:200]}")

@@ -56,7 +56,7 @@ def asked(amazon, settings, monkeypatch):
         found.append((method, url))
         return safe_http.Answer(200, {}, amazon[0].encode())
 
-    monkeypatch.setattr(sns_signatures.outgoing, "request", request)
+    monkeypatch.setattr(sns_signatures.safe_http, "request", request)
     sns_signatures._keys.clear()
     return found
 
@@ -140,7 +140,7 @@ def test_without_the_certificate_it_is_to_be_posted_again(log, amazon, monkeypat
     def silent(*_args, **_more):
         raise safe_http.NoAnswer("no way out")
 
-    monkeypatch.setattr(sns_signatures.outgoing, "request", silent)
+    monkeypatch.setattr(sns_signatures.safe_http, "request", silent)
     assert post(envelope(log, amazon)).status_code == 503
 
 
