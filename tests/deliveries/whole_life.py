@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,24 +50,30 @@ def live(message: Any, by: Any, folder: Path) -> tuple[Any, dict[str, int]]:
     from django.conf import settings
 
     from deliveries.lifecycle import commands
+    from deliveries.sending import work_on_batch
     from deliveries.workers import tasks
+    from tests.sink import tally
 
     settings.BATCH_SIZE, settings.UNDO_SECONDS, settings.JOURNAL_DIR = 10, 0, folder / "journals"
     delivery = commands.create_delivery(message, by)
-    commands.prepare(delivery, by)
-    tasks.prepare_delivery(delivery.pk)
-    delivery.refresh_from_db()
-    commands.confirm(delivery, by)
-    tasks.start_delivery(delivery.pk)
-    accepted = _send(delivery, folder / "sink")
+    with _sink(folder / "sink"):  # before the confirmation, which is given to this way of sending
+        commands.prepare(delivery, by)
+        tasks.prepare_delivery(delivery.pk)
+        delivery.refresh_from_db()
+        commands.confirm(delivery, by)
+        tasks.start_delivery(delivery.pk)
+        for batch in delivery.batches.order_by("pk"):
+            work_on_batch.send(batch.pk)
+    accepted = tally(folder / "sink").accepted
     _hear(delivery)
     return delivery, {"accepted": accepted} | count(delivery, by)
 
 
-def _send(delivery: Any, folder: Path) -> int:
+@contextmanager
+def _sink(folder: Path) -> Iterator[None]:
+    """All routings lead to a sink."""
     from deliveries.models import Routing
-    from deliveries.sending import connections, work_on_batch
-    from tests.sink import tally
+    from deliveries.sending import connections
     from tests.sink.server import Sink
 
     sink = Sink(folder)
@@ -73,13 +81,11 @@ def _send(delivery: Any, folder: Path) -> int:
     thread.start()
     Routing.objects.update(port=sink.port)
     try:
-        for batch in delivery.batches.order_by("pk"):
-            work_on_batch.send(batch.pk)
+        yield
     finally:
         connections.hang_up()
         sink.stop()
         thread.join()
-    return tally(folder).accepted
 
 
 def _hear(delivery: Any) -> None:

@@ -441,6 +441,7 @@ def _type_of_messages() -> int:
 
     from campaigns.models import Message
 
+    ContentType.objects.clear_cache()  # it may remember one that another test made and rolled back
     return int(ContentType.objects.get_for_model(Message).pk)
 
 

@@ -133,7 +133,7 @@ TABLE = {
         patch(ANN, opt_out_email=True), ("profile-detail", "patch"), PREPARERS, WITHOUT_ANN, WITHOUT_ANN
     ),
     "a profile is deleted": Row(
-        delete_ann, ("admin:campaigns_profile_delete", "post"), PREPARERS, USUAL | {ANN: "Hello"}, WITHOUT_ANN
+        delete_ann, ("admin:campaigns_profile_delete", "post"), PREPARERS, USUAL | {ANN: "Hello reader"}, WITHOUT_ANN
     ),
     "a profile moves to another unit": Row(
         elsewhere, ("admin:campaigns_profile_change", "post"), PREPARERS, USUAL, WITHOUT_ANN
