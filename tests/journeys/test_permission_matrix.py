@@ -420,8 +420,9 @@ def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
     named = {
         "deliverie": "delivery", "quarantine": "quarantinedaddress", "webhook": "webhookendpoint",
         "proof-domain": "proofdomain", "webhook-call": "webhookcall", "typologie": "typology",
+        "quarantinedaddres": "quarantinedaddress",
     }.get(named, named)  # fmt: skip
-    own = things.get(named, 1)
+    own = things.get("message" if address.name == "admin:view_on_site" else named, 1)
     return {
         "pk": own, "object_id": own, "object_pk": own, "id": own, "message_id": things["message"],
         "user_id": things["user"], "group_id": things["group"], "row": world["row"],
