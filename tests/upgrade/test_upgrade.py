@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .installation import Installation, restored, wait
+from .installation import SINCE, Installation, restored, wait
 
 PENDING, SENT, FAILED, CANCELLED, IN_DOUBT = 0, 1, 2, 4, 5
 RESENT = "doubt-0@example.net"  # of which somebody decided so, not knowing whether it had left
@@ -71,6 +71,7 @@ class Upgraded:
         self.schedules_before = house.ask("SELECT name, func FROM django_q_schedule")
         self.queued_before = int(house.ask("SELECT count(*) FROM django_q_ormq")[0][0])
         house.run("migrate", "-v", "0")
+        house.set_clock(self.noted["made_at"] + SINCE)  # however long that took on a slow machine
         self.schedules = house.ask("SELECT name, func, repeats FROM django_q_schedule")
         self.queued = int(house.ask("SELECT count(*) FROM django_q_ormq")[0][0])
         self._work_off()
@@ -84,7 +85,7 @@ class Upgraded:
         """A real cluster, until the queue of before and whatever comes of it are done."""
         with self.house.running("qcluster"):
             for _twice in range(2):  # a task may put another into the queue a moment after the look
-                wait(lambda: self.house.ask("SELECT count(*) FROM django_q_ormq") == [("0",)], 240)
+                wait(lambda: self.house.ask("SELECT count(*) FROM django_q_ormq") == [("0",)], 400)
         self.said = self.house.log("qcluster")
         self.by_the_cluster = [to for _from, to, _body in self.house.mail.messages]
 
