@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import lzma
 import os
@@ -18,7 +19,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.fakes.smtp_server import Server
@@ -29,6 +30,7 @@ from .make_before import ENVIRONMENT, HOOK, MAIL, offset
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+Made = TypeVar("Made")
 SINCE = 30  # seconds from the last moment of before until it runs again
 
 
@@ -47,7 +49,8 @@ class Installation:
         preload = own_clock(place)
         self.set_clock(self.noted["made_at"] + SINCE)
         self.environment = os.environ | ENVIRONMENT | {"DATA_DIR": str(self.data), "AUDIT_TRIGGERS": "1"} | preload
-        self.mail, self.posts = Server(at=MAIL), Posts()
+        self.mail = when_free(lambda: Server(at=MAIL))
+        self.posts = when_free(Posts)
         self.postgres: Postgres | None = None
         self._restore()
 
@@ -160,6 +163,18 @@ def restored(kind: str, place: Path, service: Callable[[str], str]) -> Iterator[
     finally:
         made.close()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def when_free(listen: Callable[[], Made], seconds: float = 300) -> Made:
+    """What listens at its one address, once another run of these tests has left it. Raises OSError."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return listen()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise
+        time.sleep(1)
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> None:
