@@ -19,6 +19,7 @@ from django_q.brokers import get_broker
 
 from campaigns.audit import chain
 from campaigns.core import queue
+from campaigns.targeting import import_profiles
 from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress, wave_gates
 from deliveries.lifecycle.recurrence import executions, runs
@@ -108,6 +109,13 @@ def _prepare() -> None:
     _each(prepare.silent(), queue.ring_preparation)
 
 
+def _import() -> None:
+    """Profile imports whose worker died, or whose bell was lost."""
+    if get_broker().queue_size() == 0:
+        for pk in list(import_profiles.silent().values_list("pk", flat=True)):
+            import_profiles.ring(pk)
+
+
 def _post() -> None:
     """Webhooks that are due: the first try whose bell was lost, and all later ones."""
     if webhooks.waiting() and get_broker().queue_size() == 0:
@@ -137,6 +145,7 @@ STEPS: tuple[Callable[[], object], ...] = (
     _ring,
     _post,
     _prepare,
+    _import,
     _collect,
     chain.seal,
 )

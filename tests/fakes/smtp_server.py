@@ -24,13 +24,13 @@ class Server:
 
     def __init__(
         self, says: dict[str, Rule] | None = None, offers: tuple[str, ...] = ("PIPELINING",), *,
-        tls: ssl.SSLContext | None = None, implicit: bool = False,
+        tls: ssl.SSLContext | None = None, implicit: bool = False, at: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:  # fmt: skip
         self.says, self.offers, self.tls, self.implicit = says or {}, offers, tls, implicit
         self.lines: list[str] = []  # all commands, of all connections
         self.messages: list[tuple[str, str, bytes]] = []  # sender, recipient, body
         self.peers: list[Peer] = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.create_server(at)
         self.port: int = self.socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

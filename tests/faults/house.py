@@ -99,7 +99,7 @@ class House:
         self.directory, self.database, self.broker, self.brief = directory, database, broker, brief
         directory.chmod(0o755)
         self.disks = {name: _disk(directory / name, size) for name, size in {"journals": 8, "data": 700}.items()}
-        self.preload = _clock(directory)
+        self.preload = own_clock(directory)
         self.sink_port, self.sink_address = free_port(), "127.0.0.1"
         self.sink: subprocess.Popen[str] | None = None
         self.redis: subprocess.Popen[bytes] | None = None
@@ -294,7 +294,7 @@ def _disk(place: Path, megabytes: int) -> bool:
     return os.geteuid() == 0 and not subprocess.run(command, check=False, stderr=quiet).returncode
 
 
-def _clock(directory: Path) -> dict[str, str]:
+def own_clock(directory: Path) -> dict[str, str]:
     """The environment of processes whose clock can be set; {} without a compiler."""
     compiler, library, file = find_program("gcc"), directory / "clock.so", directory / "clock"
     if compiler is None:

@@ -6,6 +6,8 @@ import pytest
 from django.utils import timezone
 
 from campaigns.core import queue
+from campaigns.models import ProfileImport
+from campaigns.targeting import import_profiles
 from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery
@@ -196,3 +198,17 @@ def test_one_broken_step_does_not_keep_the_others_from_running(message, routing,
 
 def broken():
     raise OSError("no such directory")
+
+
+@pytest.mark.parametrize("state", ["waiting", "reading"])
+def test_an_import_whose_worker_died_is_rung_for(preparer, monkeypatch, state):
+    rung = []
+    monkeypatch.setattr(import_profiles, "ring", rung.append)
+    held = import_profiles.start(b"email\nann@example.com\n", "people.csv", by=preparer)
+    ProfileImport.objects.filter(pk=held.pk).update(state=state)
+    rung.clear()
+    sweeper.sweep()
+    assert not rung
+    ProfileImport.objects.filter(pk=held.pk).update(alive_at=timezone.now() - timedelta(minutes=2))
+    sweeper.sweep()
+    assert rung == [held.pk]
