@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from django.contrib import admin
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -28,7 +29,8 @@ def help_page(request: HttpRequest, page: str = documents.INDEX) -> HttpResponse
     chapter = page if f"{page}.md" in known else f"{page}/{documents.INDEX}"
     file = known.get(f"{chapter}.md")
     contents = [(name, title, _to(name)) for name, title in documents.chapters(known)]
-    context: dict[str, Any] = {"chapter": chapter, "contents": contents, "title": _("Help")}
+    context: dict[str, Any] = admin.site.each_context(request)
+    context |= {"chapter": chapter, "contents": contents, "title": _("Help")}
     if file:
         reading = _reading(chapter, file, file.stat().st_mtime_ns)
         context |= {"title": reading.title, "body": mark_safe(reading.html)}  # noqa: S308 - made by rendering.py
