@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
@@ -10,24 +12,6 @@ from django.conf import settings
 DOCS = Path(settings.BASE_DIR) / "config" / "docs"
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
 INDEX = "index"
-# The order of the contents; what is not named comes after, by name.
-ORDER = (
-    INDEX,
-    "first-campaign",
-    "concepts",
-    "proofs-and-tracking",
-    "deliverability",
-    "configuration",
-    "operations",
-    "security",
-    "performance",
-    "api",
-    "translating",
-    "architecture",
-    "testing",
-    "changelog",
-    "howto/index",
-)
 
 
 def files(docs: Path = DOCS) -> dict[str, Path]:
@@ -39,11 +23,20 @@ def files(docs: Path = DOCS) -> dict[str, Path]:
 
 
 def chapters(known: dict[str, Path]) -> list[tuple[str, str]]:
-    """(chapter, its title) of all, in the order of the contents. In: files()."""
+    """(chapter, its title) of all, in the order in which the indexes name them. In: files()."""
     names = [name.removesuffix(".md") for name in known if name.endswith(".md")]
-    places = {name: place for place, name in enumerate(ORDER)}
-    names.sort(key=lambda name: (places.get(name, len(ORDER)), name))
+    order = list(_named_from(INDEX, known))
+    names.sort(key=lambda name: (order.index(name) if name in order else len(order), name))
     return [(name, title(known[f"{name}.md"])) for name in names]
+
+
+def _named_from(index: str, known: dict[str, Path]) -> Iterator[str]:
+    """An index, and what it names, in order; after another index what that names."""
+    yield index
+    text = known[f"{index}.md"].read_text(encoding="utf-8") if f"{index}.md" in known else ""
+    for link in re.findall(r"\]\(([\w/-]+\.md)\)", text):
+        name = (named_by(link, index, known) or "").removesuffix(".md")
+        yield from _named_from(name, known) if name.endswith(f"/{INDEX}") else [name]
 
 
 def title(path: Path) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.urls import resolve
 
@@ -18,7 +17,6 @@ from tests.journeys.test_permission_matrix import EXPECTED, addresses
 
 pytestmark = pytest.mark.django_db
 
-PROMISED = {*documents.ORDER}  # chapters that may not be written yet
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -106,23 +104,22 @@ def test_any_staff_reads_and_nobody_else(client: Client, make_user: Callable[...
 
 
 # --- The documents that there are ---------------------------------------------------------------------------------
-def test_every_document_renders_and_its_links_among_documents_are_there(admin_client: Client) -> None:
-    known = documents.files()
-    for name, _title in documents.chapters(known):
-        page = admin_client.get(f"/admin/help/{name}/")
-        assert page.status_code == 200 and page.context["title"], name
-        for link in re.findall(r"\]\(([^)\s#]+\.md)(?:#[^)]*)?\)", known[f"{name}.md"].read_text()):
-            if "://" not in link and "../.." not in link:
-                assert documents.named_by(link, name, known) or Path(link).stem in PROMISED, f"{name}: {link}"
+def test_every_document_is_a_page_without_signs_of_its_markup(admin_client: Client) -> None:
+    chapters = documents.chapters(documents.files())
+    assert len(chapters) > 20
+    for name, title in chapters:
+        answer = admin_client.get(f"/admin/help/{name}/")
+        words = re.sub("<pre.*?</pre>|<code.*?</code>|<[^>]*>", "", answer.context["body"], flags=re.S)
+        assert (answer.status_code, answer.context["title"]) == (200, title)
+        assert not re.search(r"\]\(|^#|^\||```|&lt;", words, re.M), name
 
 
-def test_every_file_that_a_recipe_names_is_there() -> None:
-    base = Path(settings.BASE_DIR)
-    for recipe in sorted((documents.DOCS / "howto").glob("*.md")):
-        named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", recipe.read_text())
-        assert named or recipe.stem == "index", recipe
-        missing = [name for name in named if not (base / name).exists()]
-        assert not missing, f"{recipe.name}: {missing}"
+def test_the_contents_follow_the_index(admin_client: Client) -> None:
+    names = [name for name, _title in documents.chapters(documents.files())]
+    assert names[:2] == ["index", "first-campaign"] and names.index("howto/index") + 1 == names.index(
+        "howto/retry-policy"
+    )
+    assert names.index("howto/lease-time") + 1 == names.index("testing")
 
 
 # --- From the pages of the admin ----------------------------------------------------------------------------------
@@ -166,10 +163,8 @@ def test_every_line_of_the_table_names_a_page_and_a_chapter() -> None:
     for line, target in CHAPTERS.items():
         assert any(name == line or name.startswith((f"{line}_", f"{line}-")) for name in names), line
         chapter, _mark, heading = target.partition("#")
-        assert chapter in PROMISED, f"{line}: {chapter}"
-        file = documents.DOCS / f"{chapter}.md"
-        if file.exists() and heading:
-            assert heading in rendering.read(file.read_text(), str).anchors, f"{line}: {target}"
+        text = (documents.DOCS / f"{chapter}.md").read_text()
+        assert heading in rendering.read(text, str).anchors, f"{line}: {target}"
 
 
 def test_the_addresses_are_before_the_admin_which_takes_all() -> None:
