@@ -15,10 +15,15 @@ def main() -> None:
     bootstrap.enter(sys.argv)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
-        from django.core.management import execute_from_command_line
+        import django
+        from django.core.management import execute_from_command_line, load_command_class
     except ImportError as error:
         sys.exit(f"Django cannot be imported ({error}). Run `python3 manage.py up` once: it builds .venv.")
-    execute_from_command_line(sys.argv)
+    if sys.argv[1:2] == ["version"]:  # Django says its own version before it looks for a command of that name
+        django.setup()
+        load_command_class("config", "version").run_from_argv(sys.argv)
+    else:
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

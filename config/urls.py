@@ -10,6 +10,7 @@ from campaigns.accounts.login import LoginForm, second_factor_page
 from campaigns.accounts.staff_mail_pages import my_notices
 from campaigns.admin.tokens import tokens_page
 from campaigns.core import time_zones
+from config.help.pages import help_page
 from deliveries.workers.health import healthz
 from reporting.figures.prometheus import metrics
 
@@ -32,5 +33,7 @@ urlpatterns = [
     path("admin/my-time-zone/", admin.site.admin_view(time_zones.choose), name="my-time-zone"),
     path("admin/my-notices/", admin.site.admin_view(my_notices), name="my-notices"),
     path("admin/second-factor/", admin.site.admin_view(second_factor_page), name="second-factor"),
+    path("admin/help/", admin.site.admin_view(help_page), name="help-index"),
+    path("admin/help/<path:page>/", admin.site.admin_view(help_page), name="help"),
     path("admin/", admin.site.urls),
 ]

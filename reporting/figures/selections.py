@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from campaigns.accounts.masking import Sight
 from campaigns.core.search import starts_with
@@ -68,8 +69,8 @@ FIGURES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool]] = {
     "in_doubt": ("In doubt", (S.IN_DOUBT,), (), False),
     "opens": ("Opens", (S.SENT,), OPENING, False),
     "clicks": ("Clicks", (S.SENT,), CLICKING, False),
-    "people_opens": ("Opens by people", (S.SENT,), OPENING, True),
-    "people_clicks": ("Clicks by people", (S.SENT,), CLICKING, True),
+    "people_opens": (gettext_noop("Opens by people"), (S.SENT,), OPENING, True),
+    "people_clicks": (gettext_noop("Clicks by people"), (S.SENT,), CLICKING, True),
     "mirrors": ("Mirror page", (S.SENT,), (TrackingType.MIRROR,), False),
     "opt_outs": ("Opt-outs", (S.SENT,), (TrackingType.OPT_OUT,), False),
 }

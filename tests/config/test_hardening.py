@@ -21,6 +21,7 @@ from campaigns.audit import chain
 from campaigns.models.accounts import SecondFactor
 from config import api_document
 from config.api_document import DocumentView
+from config.version import VERSION
 from deliveries.feedback import sns_signatures
 from deliveries.ledger.letter_tokens import old_tokens, tokens
 
@@ -120,7 +121,7 @@ def test_the_document_of_the_api_is_made_once_for_a_language_and_format_whoever_
         for query in (f"version={number}", f"lang=xx{number}", "lang=fr", f"nothing={number}"):
             answer = client.get(f"/api/schema/?{query}")
             assert answer.status_code == 200 and answer.content.startswith(b"openapi: 3.1")
-    assert client.get("/api/schema/?format=json").json()["info"]["version"] == "1"
+    assert client.get("/api/schema/?format=json").json()["info"]["version"] == VERSION
     assert sorted(made) == ["en", "en", "fr"]
 
 

@@ -28,7 +28,9 @@ OF_OTHERS = (
     "admin:auth_user_password_change",
     "admin:auth_user_delete",
     "admin:campaigns_campaign_permissions",
-)  # pages whose words Django and django-guardian leave in English
+    "help",
+    "help-index",
+)  # pages whose words Django and django-guardian leave in English; the documents, which are written in it
 READ_ALOUD = ("title", "aria-label", "placeholder", "alt")
 NOT_WORDS = re.compile(
     r"\bEtc/\S+|"

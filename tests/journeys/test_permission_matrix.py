@@ -75,6 +75,7 @@ EXPECTED: dict[str, Rule] = {
     "admin:jsi18n": Rule(STAFF),
     "admin:autocomplete": Rule(),
     "admin:view_on_site": Rule(STAFF, STAFF),  # redirects to the object's page, which asks
+    "help-index": Rule(STAFF), "help": Rule(STAFF),  # the documents
     # Campaigns
     **model("campaigns_campaign", lists=LISTS, sees=READERS, adds=EVERYWHERE, changes=WRITERS, deletes=WRITERS),
     **model("campaigns_message", lists=LISTS, sees=READERS, adds="PSEHU", changes=WRITERS, deletes=WRITERS),
@@ -430,7 +431,7 @@ def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
         "index": 0, "place": 0, "act": "confirm", "name": "to_deliver", "what": "exclusion-logs", "format": "json",
         "key": "0" * 32,
         "provider": "mailgun", "secret": "not-the-secret-" * 2, "content_type_id": _type_of_messages(),
-        "app_label": "campaigns", "url": "nothing/here",
+        "app_label": "campaigns", "url": "nothing/here", "page": "howto/index",
     }  # fmt: skip
 
 

@@ -59,6 +59,7 @@ def rooms(house: House) -> list[str]:
         "campaigns/auditentry/", f"campaigns/auditentry/{house.read(audited)}/change/",
         "deliveries/quarantinedaddress/", "deliveries/quarantinedaddress/add/", "deliveries/quarantinedaddress/repair/",
         "deliveries/feedbackevent/", "deliveries/qualificationrule/", "deliveries/qualificationrule/try/",
+        "help/", "help/howto/index/", "help/howto/kpi/",
     )  # fmt: skip
     return [house.url(name) for name in names]
 
