@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
@@ -292,7 +293,7 @@ class DeliveryViewSet(
         shown = KpisSerializer(
             {
                 **{name: getattr(figures, name) for name in _FIGURES},
-                "counters": {name: getattr(sums, name) for name in sums.__slots__},
+                "counters": asdict(sums),
                 "balances": sums.balances,
                 "possible_delivered": possible_delivered(sums, feedback_service=delivery.feedback_service),
                 "stats_at": delivery.stats_at,
