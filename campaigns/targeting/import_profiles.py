@@ -18,12 +18,12 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from campaigns.accounts import units
 from campaigns.audit import trail
 from campaigns.consent import changes as consent
 from campaigns.consent import staged
+from campaigns.core import queue
 from campaigns.core.kept_text import kept
 from campaigns.core.kept_text import said as _
 from campaigns.core.web.slow_statements import unhurried
@@ -56,7 +56,7 @@ def start(
     empty_clears: bool = False,
     consent_source: str = "",
 ) -> ProfileImport:
-    """Keep the file and ring a worker. In: `consent_source`: where these people said that they want mail again;
+    """Keep the file and enqueue its import. In: `consent_source`: where these people said that they want mail again;
     without it nobody is opted in again. Raises FileError at once if it is too large or its first line is wrong."""
     if len(data) > MAX_BYTES:
         raise FileError(_("The file is larger than %(n)s MB. Split it.", n=MAX_BYTES // 2**20))
@@ -84,19 +84,12 @@ def start(
             empty_clears=empty_clears,
             opts_in=bool(held.consent_source),
         )
-        ring(held.pk)
+        queue.enqueue(queue.Task.IMPORT_PROFILES, held.pk)
     return held
 
 
-def ring(import_id: int) -> None:
-    """Tell a worker that an import waits."""
-    transaction.on_commit(
-        lambda: async_task("campaigns.targeting.tasks.import_profiles", import_id, q_options={"group": "import"})
-    )
-
-
 def silent() -> QuerySet[ProfileImport]:
-    """Imports whose worker died or was never rung; the sweeper rings them again."""
+    """Imports whose worker died or never heard of them; the sweeper enqueues them again."""
     running = (ProfileImport.State.WAITING, ProfileImport.State.READING)
     return ProfileImport.objects.filter(state__in=running, alive_at__lt=timezone.now() - _SILENT_FOR).defer("data")
 

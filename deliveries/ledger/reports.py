@@ -377,7 +377,7 @@ class _Desk:
             if advance(Delivery.everything.filter(pk=delivery_id), Act.REOPEN, finished_at=None):
                 words = _("In progress again: messages came back and are sent again later.")
                 log_event(delivery_id, "reopened", words)
-                queue.ring_delivery(delivery_id)
+                queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery_id)
 
 
 def _aware(values: tuple[Any, ...]) -> tuple[Any, ...]:

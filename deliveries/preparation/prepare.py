@@ -83,7 +83,7 @@ def run(delivery_id: int) -> None:
 
 
 def silent() -> QuerySet[Delivery]:
-    """Deliveries whose preparation nobody carries on: the sweeper rings a worker for each."""
+    """Deliveries whose preparation nobody carries on: the sweeper enqueues each."""
     return Delivery.objects.filter(state__in=PREPARING, preparation_at__lt=timezone.now() - _SILENT_FOR)
 
 

@@ -52,7 +52,7 @@ def send(batch_id: int) -> None:
             if monotonic() >= deadline or pulse.stopping() or not _work_on(candidate, deadline):
                 break
     for left in islice(leases.due(batch.delivery_id), 1):
-        queue.ring_batch(left)
+        queue.enqueue(queue.Task.SEND_BATCH, left)
     progress.conclude(batch.delivery_id)
 
 

@@ -12,9 +12,9 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
-from django_q.tasks import async_task
 
 from campaigns.accounts import permissions
+from campaigns.core import queue
 from campaigns.core.translate_kept import retold
 from deliveries.ledger.counters import counters
 from deliveries.lifecycle.commands import Refused
@@ -56,7 +56,7 @@ def compute_stats(request: HttpRequest, pk: int) -> HttpResponse:
         raise SuspiciousOperation("nobody")
     if delivery.to_deliver > AT_ONCE:
         permissions.require_prepare(request.user, delivery.campaign)
-        async_task("reporting.jobs.tasks.compute_stats", delivery.pk, request.user.pk)
+        queue.enqueue(queue.Task.COMPUTE_STATS, delivery.pk, request.user.pk)
         messages.info(request, _("The stats are being computed; the log says when it is done."))
         return redirect(delivery)
     try:

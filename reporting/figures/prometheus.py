@@ -117,7 +117,7 @@ def _hosts() -> Iterator[Metric]:
 
 
 def _waiting() -> Iterator[Metric]:
-    yield "office_tasks_queued", "gauge", "Doorbells that wait in the broker", _queue()
+    yield "office_tasks_queued", "gauge", "Tasks that wait in the broker", _queue()
     reports = RawReport.objects.filter(applied_at=None).aggregate(n=Count("pk"), oldest=Min("received_at"))
     yield (
         "office_feedback_waiting",

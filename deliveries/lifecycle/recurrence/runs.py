@@ -63,7 +63,7 @@ def _changed(execution: Delivery) -> list[str]:
 
 
 def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
-    """Note that the slot's people are to be added to the execution; its sender is rung by `ring`."""
+    """Note that the slot's people are to be added to the execution; `enqueue_open` sets a worker going on it."""
     over = timezone.now() if late or not execution.preparation else None  # a preparation yet to come has them anyway
     _run, new = Run.objects.get_or_create(series=series, slot=slot, defaults={"execution": execution, "ended_at": over})
     if new and late:
@@ -71,12 +71,12 @@ def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> Non
         log_event(execution, "run_missed", words, severity=DeliveryEvent.Severity.WARNING, slot=slot.isoformat())
 
 
-def ring() -> None:
-    """Set a worker going on each execution with runs that nobody adds."""
+def enqueue_open() -> None:
+    """Enqueue each execution with runs that nobody adds."""
     waiting = Run.objects.filter(ended_at=None).values_list("execution", "begun_at", "execution__preparation_at")
     for execution_id, begun, alive_at in set(waiting):
         if begun is None or alive_at is None or alive_at < timezone.now() - _SILENT_FOR:
-            queue.ring_runs(execution_id)
+            queue.enqueue(queue.Task.ADD_RUNS, execution_id)
 
 
 def run(execution_id: int) -> None:
@@ -168,7 +168,7 @@ class Addition(Preparation):
             target.first_batch = last.number + 1 if last else 0
             self.write(target)
         self.finish()
-        queue.ring_delivery(self.delivery.pk)
+        queue.enqueue(queue.Task.ENQUEUE_BATCHES, self.delivery.pk)
 
     def step(self, act: Act, **also: Any) -> None:
         """The state is that of the sending. Raises Superseded."""

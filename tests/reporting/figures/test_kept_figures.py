@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule
 
+from campaigns.core import queue
 from deliveries.ledger import recount
 from deliveries.ledger.counters import counters
 from deliveries.lifecycle.commands import Refused
@@ -116,12 +117,12 @@ def test_the_refresh_takes_the_longest_waiting_first_and_leaves_fresh_old_and_pu
     ("task", "work"), [("refresh_figures", "figures.kept_figures.refresh_all"), ("purge", "jobs.retention.purge")]
 )
 def test_a_task_that_runs_out_of_time_goes_on_in_another(task: str, work: str, monkeypatch: Any) -> None:
-    rung: list[str] = []
-    monkeypatch.setattr(tasks, "async_task", lambda name, **options: rung.append(name))
+    queued: list[str] = []
+    monkeypatch.setattr(queue, "enqueue", queued.append)
     for done in (True, False):
         monkeypatch.setattr(f"reporting.{work}", lambda seconds, done=done: done)
         getattr(tasks, task)()
-    assert rung == [f"reporting.jobs.tasks.{task}"]
+    assert queued == [f"reporting.jobs.tasks.{task}"]
 
 
 def test_a_refresh_without_time_says_that_there_is_more(sent: Any) -> None:
