@@ -19,6 +19,7 @@ from django_q.brokers import get_broker
 
 from campaigns.audit import chain
 from campaigns.core import queue
+from campaigns.targeting import import_profiles
 from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress, wave_gates
 from deliveries.lifecycle.recurrence import executions, runs
@@ -109,6 +110,13 @@ def _prepare() -> None:
         queue.enqueue(queue.Task.PREPARE_DELIVERY, delivery_id)
 
 
+def _import() -> None:
+    """Imports whose task was lost or whose worker died."""
+    if get_broker().queue_size() == 0:
+        for import_id in import_profiles.silent().values_list("pk", flat=True):
+            queue.enqueue(queue.Task.IMPORT_PROFILES, import_id)
+
+
 def _post() -> None:
     """Webhooks that are due: the first try whose task was lost, and all later ones."""
     if webhooks.waiting() and get_broker().queue_size() == 0:
@@ -138,6 +146,7 @@ STEPS: tuple[Callable[[], object], ...] = (
     _enqueue_due,
     _post,
     _prepare,
+    _import,
     _collect,
     chain.seal,
 )

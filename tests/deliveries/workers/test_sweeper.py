@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from campaigns.core import queue
 from campaigns.core.queue import Task
+from campaigns.models.people.imports import ProfileImport
+from campaigns.targeting import import_profiles
 from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
 from deliveries.models import Batch, Delivery
@@ -197,3 +199,13 @@ def test_one_broken_step_does_not_keep_the_others_from_running(message, routing,
 
 def broken():
     raise OSError("no such directory")
+
+
+@pytest.mark.parametrize("state", ["waiting", "reading"])
+def test_an_import_that_nobody_carries_on_is_queued_again(state, queued):
+    _alive, silent = (import_profiles.start(b"email\nann@example.com\n", "p.csv", by=None) for _ in range(2))
+    ProfileImport.objects.update(state=state)
+    ProfileImport.objects.filter(pk=silent.pk).update(alive_at=hour(-1))
+    queued.clear()
+    sweeper.sweep()
+    assert queued == [(Task.IMPORT_PROFILES, silent.pk)]
