@@ -19,6 +19,7 @@ from campaigns.accounts import permissions, units
 from campaigns.consent import changes
 from campaigns.consent.changes import MOST_SOURCE
 from campaigns.models import Audience, Brand, Campaign, ControlGroup, Message, Profile, Schedule
+from campaigns.models.people.profile import PERSONAL_FIELDS
 from campaigns.models.people.seeds import TestProfile
 from campaigns.models.schedule import Recurrence
 from campaigns.models.tracking import TrackingOptions
@@ -172,16 +173,7 @@ class ProfileSerializer(Selectable, WithUnit, Opting, serializers.ModelSerialize
         model = Profile
         fields = [
             "id",
-            "email",
-            "first_name",
-            "last_name",
-            "gender",
-            "birth_date",
-            "mobile",
-            "city",
-            "country",
-            "language",
-            "time_zone",
+            *PERSONAL_FIELDS,
             "email_format",
             "opt_out",
             "opt_out_email",
