@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import CharFilter, FilterSet
@@ -37,6 +37,7 @@ from .base import (
     Selectable,
     UnitKey,
     WithUnit,
+    answered_by_field,
 )
 from .consent import SOURCE_WORDS, ConsentHistory, Opting, origin_of
 from .etags import Versioned
@@ -56,10 +57,8 @@ class CampaignSerializer(Selectable, WithUnit, serializers.ModelSerializer[Campa
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The model's own rule."""
-        try:
+        with answered_by_field():
             Campaign(**attrs).clean()
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 
@@ -151,10 +150,8 @@ class AudienceSerializer(Selectable, WithUnit, serializers.ModelSerializer[Audie
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Each condition must make sense; what does not is named."""
-        try:
+        with answered_by_field():
             audiences.validate(Audience(kind=attrs.get("kind", "filter"), conditions=attrs.get("conditions", [])))
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 
