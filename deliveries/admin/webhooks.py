@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from campaigns.accounts import permissions
-from campaigns.admin.base import BoundedPaginator, key_in
+from campaigns.admin.base import key_in
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
+from campaigns.core.paging import BoundedPaginator
 from deliveries.admin.refusals import told
 from deliveries.ledger import webhooks
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
