@@ -29,16 +29,16 @@ class Task(StrEnum):
     PURGE = "reporting.jobs.tasks.purge"
 
 
-LONG = 3600  # seconds: ten million profiles take a few minutes; a preparation shows that it lives, and is taken over
-_TIMEOUTS = dict.fromkeys((Task.PREPARE_DELIVERY, Task.CLEAR_PREPARATION, Task.ADD_RUNS), LONG)
+LONG = 3600  # seconds: ten million profiles take a few minutes; these show that they live, and are taken over
+_LONG_ONES = (Task.IMPORT_PROFILES, Task.PREPARE_DELIVERY, Task.CLEAR_PREPARATION, Task.ADD_RUNS)
 
 
 def enqueue(task: Task, *values: int | float | str) -> None:
-    """Set a worker going once the transaction is committed: who answers at once must find what he was asked for.
+    """Set a worker going once the transaction is committed: one who answers at once must find what is asked for.
 
     In: mostly ids. It may be done late, twice or never.
     """
     options: dict[str, object] = {"group": task.name.lower()}
-    if task in _TIMEOUTS:
-        options["timeout"] = _TIMEOUTS[task]
+    if task in _LONG_ONES:
+        options["timeout"] = LONG
     transaction.on_commit(lambda: async_task(task.value, *values, q_options=options))

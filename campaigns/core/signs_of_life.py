@@ -1,7 +1,8 @@
 """Jobs that somebody else takes over once their worker gives no more signs of life.
 
 The row of a job keeps when its worker last gave one. Whoever does the job gives signs as it goes on, by changing only
-rows that are still his own; who finds a silent job makes it his own, and the former one learns that with his next sign.
+rows that are still their own; who finds a silent job makes it theirs, and the former worker learns that with the next
+sign.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ MAX_BYTES = 64 * 1024 * 1024
 KEPT_PROBLEMS = 1000
 CHUNK = 2000
 _SIGNS = SignsOfLife("alive_at")
+MOST_RUNS = 5  # a file that kills its worker, or meets a fault of the program, is not tried for ever
 _OPEN = (ProfileImport.State.WAITING, ProfileImport.State.READING)
 _STAGED = StagedProfile._meta.db_table
 _PROFILE = Profile._meta.db_table
@@ -87,7 +88,7 @@ def start(
 
 def silent() -> QuerySet[ProfileImport]:
     """Imports whose worker died or never heard of them; the sweeper enqueues them again."""
-    return ProfileImport.objects.filter(_SIGNS.silent, state__in=_OPEN).defer("data")
+    return ProfileImport.objects.filter(_SIGNS.silent, state__in=_OPEN, run__lt=MOST_RUNS).defer("data")
 
 
 def run(import_id: int) -> None:

@@ -203,9 +203,10 @@ def broken():
 
 @pytest.mark.parametrize("state", ["waiting", "reading"])
 def test_an_import_that_nobody_carries_on_is_queued_again(state, queued):
-    _alive, silent = (import_profiles.start(b"email\nann@example.com\n", "p.csv", by=None) for _ in range(2))
+    silent, hopeless, _alive = (import_profiles.start(b"email\nann@example.com\n", "p.csv", by=None) for _ in range(3))
     ProfileImport.objects.update(state=state)
-    ProfileImport.objects.filter(pk=silent.pk).update(alive_at=hour(-1))
+    ProfileImport.objects.filter(pk__in=[silent.pk, hopeless.pk]).update(alive_at=hour(-1))
+    ProfileImport.objects.filter(pk=hopeless.pk).update(run=import_profiles.MOST_RUNS)
     queued.clear()
     sweeper.sweep()
     assert queued == [(Task.IMPORT_PROFILES, silent.pk)]
