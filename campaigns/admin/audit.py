@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.core.paging import BoundedPaginator
 from campaigns.models.audit.audit_values import WHO
 from campaigns.models.audit.entries import AuditEntry, AuditValue
 
-from .base import BoundedPaginator, WholeLogAdmin
+from .base import WholeLogAdmin
 
 
 def _of(names: str) -> Q:

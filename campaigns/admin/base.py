@@ -1,4 +1,4 @@
-"""How the admin asks permissions.py: base classes for models that belong to campaigns, and a paginator for big tables.
+"""How the admin asks permissions.py: base classes for models that belong to campaigns.
 
 The admin's list, form, buttons and own views show and allow what permissions.py says; model permissions alone would let
 somebody with rights on one campaign into none, and somebody with rights on the model into all.
@@ -10,10 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
-from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import permissions, units
@@ -245,20 +243,3 @@ class ScopedAdmin(UnitChoices):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """As for changing."""
         return self.has_change_permission(request, obj)
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than `LIMIT`: a COUNT over millions would cost more than the page. Search reaches the rest."""
-
-    LIMIT = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, at most LIMIT."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[: self.LIMIT].count())
-
-    @property
-    def cut(self) -> bool:
-        """True if there may be more rows than it counts."""
-        return self.count >= self.LIMIT

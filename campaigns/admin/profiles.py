@@ -18,12 +18,13 @@ from campaigns.admin.forms import profile_form
 from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.profile_form import PERSON, ProfileForm
 from campaigns.consent import history
+from campaigns.core.paging import BoundedPaginator
 from campaigns.core.search import starts_with
 from campaigns.models import Audience, Profile
 from campaigns.models.people.consent import FLAGS
 from campaigns.targeting import audiences
 
-from .base import BoundedPaginator, UnitAdmin
+from .base import UnitAdmin
 
 MOST_ADDED = 1000
 

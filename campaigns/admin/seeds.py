@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.admin.forms.profile_form import ProfileForm
 from campaigns.messages import proof_domains
-from campaigns.models.people.seeds import TestProfile
+from campaigns.models.people.seeds import QUOTED, TestProfile
 
 from .base import UnitAdmin
 
@@ -24,22 +24,7 @@ class TestProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = TestProfile
-        fields = [
-            "label",
-            "email",
-            "proofs",
-            "trap",
-            "first_name",
-            "last_name",
-            "gender",
-            "birth_date",
-            "city",
-            "country",
-            "language",
-            "time_zone",
-            "email_format",
-            "attributes",
-        ]
+        fields = ["label", "email", "proofs", "trap", *QUOTED[1:]]
 
     clean_attributes = ProfileForm.clean_attributes
 
@@ -56,23 +41,7 @@ class TestProfileAdmin(UnitAdmin):
     search_fields = ["label", "email"]
     fieldsets = [
         (None, {"fields": ["label", "email", "proofs", "trap"]}),
-        (
-            _("What a message quotes"),
-            {
-                "fields": [
-                    "first_name",
-                    "last_name",
-                    "gender",
-                    "birth_date",
-                    "city",
-                    "country",
-                    "language",
-                    "time_zone",
-                    "email_format",
-                    "attributes",
-                ]
-            },
-        ),
+        (_("What a message quotes"), {"fields": QUOTED[1:]}),
     ]
 
     def save_model(self, request: HttpRequest, obj: TestProfile, form: Any, change: bool) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as Invalid
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_filters import NumberFilter
@@ -36,6 +38,15 @@ class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "This cannot be done now."
     default_code = "conflict"
+
+
+@contextmanager
+def answered_by_field() -> Iterator[None]:
+    """What a model's own rules find wrong becomes an answer, field by field. Raises DRF's ValidationError."""
+    try:
+        yield
+    except Invalid as error:
+        raise ValidationError(error.message_dict if hasattr(error, "error_dict") else error.messages) from error
 
 
 class JSONParser(PlainJSONParser):

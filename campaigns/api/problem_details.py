@@ -6,6 +6,7 @@ it is about, if there is one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -73,16 +74,31 @@ def problem(status: int, errors: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+Answer = Callable[[Any], APIException]
+_ANSWERS: dict[type[Exception], Answer] = {
+    Forbidden: lambda error: PermissionDenied(str(error) or None),
+    RequestDataTooBig: lambda error: TooLarge(),
+}
+
+
+def answers(kind: type[Exception]) -> Callable[[Answer], Answer]:
+    """Registers what is answered to an exception of the rooms below, wherever it comes from."""
+
+    def register(answer: Answer) -> Answer:
+        _ANSWERS[kind] = answer
+        return answer
+
+    return register
+
+
 def handle(error: Exception, context: Any) -> Response | None:
     """DRF's exception handler. Whoever fails to prove who he is spends an anonymous caller's allowance."""
     from campaigns.audit import trail
 
     from . import rate_limits
 
-    if isinstance(error, Forbidden) and str(error):
-        error = PermissionDenied(str(error))
-    if isinstance(error, RequestDataTooBig):
-        error = TooLarge()
+    found = next((answer for kind, answer in _ANSWERS.items() if isinstance(error, kind)), None)
+    error = found(error) if found else error
     if isinstance(error, NotAuthenticated) or getattr(error, "status_code", 0) == 401:
         wait = rate_limits.stranger(trail.client_address(context["request"].META))
         error = Throttled(wait) if wait else error

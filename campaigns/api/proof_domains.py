@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from campaigns.accounts import permissions as access
 from campaigns.accounts import units
-from campaigns.core.domains import BadDomain
+from campaigns.core.domains import BadAddress
 from campaigns.models.proof_domains import ProofDomain, cleaned
 
 from .base import InUnits, KeyPagination, Selectable, WithUnit
@@ -45,7 +45,7 @@ class ProofDomainSerializer(Selectable, WithUnit, serializers.ModelSerializer[Pr
         """As it is kept. Raises ValidationError."""
         try:
             return cleaned(domain)
-        except BadDomain as error:
+        except BadAddress as error:
             words = "Write one domain as it stands behind the @, such as example.com."
             raise serializers.ValidationError(words) from error
 

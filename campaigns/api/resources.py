@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django_filters.rest_framework import CharFilter, FilterSet
@@ -19,6 +19,7 @@ from campaigns.accounts import permissions, units
 from campaigns.consent import changes
 from campaigns.consent.changes import MOST_SOURCE
 from campaigns.models import Audience, Brand, Campaign, ControlGroup, Message, Profile, Schedule
+from campaigns.models.people.profile import PERSONAL_FIELDS
 from campaigns.models.people.seeds import TestProfile
 from campaigns.models.schedule import Recurrence
 from campaigns.models.tracking import TrackingOptions
@@ -36,6 +37,7 @@ from .base import (
     Selectable,
     UnitKey,
     WithUnit,
+    answered_by_field,
 )
 from .consent import SOURCE_WORDS, ConsentHistory, Opting, origin_of
 from .etags import Versioned
@@ -55,10 +57,8 @@ class CampaignSerializer(Selectable, WithUnit, serializers.ModelSerializer[Campa
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The model's own rule."""
-        try:
+        with answered_by_field():
             Campaign(**attrs).clean()
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 
@@ -150,10 +150,8 @@ class AudienceSerializer(Selectable, WithUnit, serializers.ModelSerializer[Audie
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Each condition must make sense; what does not is named."""
-        try:
+        with answered_by_field():
             audiences.validate(Audience(kind=attrs.get("kind", "filter"), conditions=attrs.get("conditions", [])))
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 
@@ -172,16 +170,7 @@ class ProfileSerializer(Selectable, WithUnit, Opting, serializers.ModelSerialize
         model = Profile
         fields = [
             "id",
-            "email",
-            "first_name",
-            "last_name",
-            "gender",
-            "birth_date",
-            "mobile",
-            "city",
-            "country",
-            "language",
-            "time_zone",
+            *PERSONAL_FIELDS,
             "email_format",
             "opt_out",
             "opt_out_email",

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
@@ -20,7 +20,7 @@ from campaigns.accounts import grants, units
 from campaigns.accounts import permissions as access
 from campaigns.models.units import ROOT, OrganizationalUnit
 
-from .base import KeyPagination, ReadableKey
+from .base import KeyPagination, ReadableKey, answered_by_field
 from .etags import Versioned
 
 
@@ -51,10 +51,8 @@ class UnitSerializer(serializers.ModelSerializer[OrganizationalUnit]):
         """The tree stays a tree."""
         unit = self.instance or OrganizationalUnit()
         path, parent = unit.path, attrs.get("parent", unit.parent)
-        try:
+        with answered_by_field():
             OrganizationalUnit(pk=unit.pk, path=path, parent=parent).clean()
-        except ValidationError as error:
-            raise serializers.ValidationError(error.messages) from error
         return attrs
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
 from campaigns.models import Message, Schedule
 from campaigns.models.schedule import TWO_TIMES, Recurrence
 from campaigns.targeting.known_fields import clean_formula
 
-from .base import InUtc
+from .base import InUtc, answered_by_field
 
 
 class _Cleaned(InUtc, serializers.ModelSerializer[Any]):
@@ -21,12 +20,10 @@ class _Cleaned(InUtc, serializers.ModelSerializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """What the admin's form would say."""
-        try:
+        with answered_by_field():
             self.model(**attrs).clean()
             if attrs.get("mode") == Schedule.Mode.FORMULA:
                 clean_formula(attrs.get("formula", ""))
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 

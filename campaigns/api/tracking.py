@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
 from campaigns.models.tracking import TrackingOptions
+
+from .base import answered_by_field
 
 
 class TrackingSerializer(serializers.ModelSerializer[TrackingOptions]):
@@ -20,8 +21,6 @@ class TrackingSerializer(serializers.ModelSerializer[TrackingOptions]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """What the admin's form would say: the framework leaves out the model's own rule for addresses."""
-        try:
+        with answered_by_field():
             TrackingOptions(**attrs).clean_fields(exclude=["message"])
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from rest_framework import serializers, viewsets
 
 from campaigns.models import ControlGroup, Typology, TypologyRule
 
-from .base import KeyPagination, ModelRights
+from .base import KeyPagination, ModelRights, answered_by_field
 
 
 class ControlGroupSerializer(serializers.ModelSerializer[ControlGroup]):
@@ -21,10 +20,8 @@ class ControlGroupSerializer(serializers.ModelSerializer[ControlGroup]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """What the admin's form would say."""
-        try:
+        with answered_by_field():
             ControlGroup(**attrs).clean()
-        except ValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 

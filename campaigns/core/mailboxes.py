@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import idna
 
+from .domains import BadAddress, ascii_address
+
 
 def canonical(address: str) -> str:
     """The one form in which a mailbox is kept: lower case, the domain in IDNA's ASCII form (RFC 5891) if it has one."""
-    local, at, domain = address.strip().lower().rpartition("@")
-    if domain.isascii():
-        return f"{local}{at}{domain}"
+    written = address.strip().lower()
     try:
-        return f"{local}{at}{idna.encode(domain, uts46=True).decode('ascii')}"
-    except (idna.IDNAError, UnicodeError):
-        return f"{local}{at}{domain}"
+        return written if written.isascii() else ascii_address(written)
+    except BadAddress:
+        return written
 
 
 def spellings(address: str) -> list[str]:
@@ -28,5 +28,5 @@ def spellings(address: str) -> list[str]:
         return [first]
     try:
         return [first, f"{local}{at}{idna.decode(domain).lower()}"]
-    except (idna.IDNAError, UnicodeError):
+    except UnicodeError:
         return [first]

@@ -1,66 +1,44 @@
-"""Rings workers through django-q2. A ring carries an id and nothing else: the database is the truth, and the sweeper
-rings again for whatever the broker lost."""
+"""Puts tasks into django-q2's queue. A task carries ids and nothing else: the database is the truth, and the sweeper
+queues again whatever the broker lost."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from django.db import transaction
 from django_q.tasks import async_task
 
-LONG = 3600  # seconds: ten million profiles take a few minutes; a preparation shows that it lives, and is taken over
+
+class Task(StrEnum):
+    """What may be asked of a worker, each by the name of its function; a test compares them with the task rooms."""
+
+    IMPORT_PROFILES = "campaigns.targeting.tasks.import_profiles"
+    PREPARE_DELIVERY = "deliveries.workers.tasks.prepare_delivery"
+    CLEAR_PREPARATION = "deliveries.workers.tasks.clear_preparation"  # a stopped one left rows to delete
+    ADD_RUNS = "deliveries.workers.tasks.add_runs"  # of a series, to the execution that has this id
+    START_DELIVERY = "deliveries.workers.tasks.start_delivery"
+    REQUEST_CONFIRMATION = "deliveries.workers.tasks.request_confirmation"
+    TELL_EXPIRED = "deliveries.workers.tasks.tell_expired"
+    TELL_SERIES_OFF = "deliveries.workers.tasks.tell_series_off"
+    ENQUEUE_BATCHES = "deliveries.workers.tasks.enqueue_batches"  # of a delivery, as far as rows are due
+    SEND_BATCH = "deliveries.workers.tasks.send_batch"
+    POST_WEBHOOKS = "deliveries.workers.tasks.post_webhooks"
+    TICK = "deliveries.workers.tasks.tick"
+    REFRESH_FIGURES = "reporting.jobs.tasks.refresh_figures"
+    COMPUTE_STATS = "reporting.jobs.tasks.compute_stats"
+    PURGE = "reporting.jobs.tasks.purge"
 
 
-def _ring(task: str, *ids: int, **options: int) -> None:
-    # After the commit: a worker that answers at once must find what it was rung for.
-    transaction.on_commit(
-        lambda: async_task(f"deliveries.workers.tasks.{task}", *ids, q_options={"group": task, **options})
-    )
+LONG = 3600  # seconds: ten million profiles take a few minutes; these show that they live, and are taken over
+_LONG_ONES = (Task.IMPORT_PROFILES, Task.PREPARE_DELIVERY, Task.CLEAR_PREPARATION, Task.ADD_RUNS)
 
 
-def ring_preparation(delivery_id: int) -> None:
-    """A preparation waits."""
-    _ring("prepare_delivery", delivery_id, timeout=LONG)
+def enqueue(task: Task, *values: int | float | str) -> None:
+    """Set a worker going once the transaction is committed: one who answers at once must find what is asked for.
 
-
-def ring_clearing(delivery_id: int) -> None:
-    """A stopped preparation left rows to delete."""
-    _ring("clear_preparation", delivery_id, timeout=LONG)
-
-
-def ring_runs(execution_id: int) -> None:
-    """Runs of a series are to be added to their execution."""
-    _ring("add_runs", execution_id, timeout=LONG)
-
-
-def ring_start(delivery_id: int) -> None:
-    """A confirmed delivery waits to be started."""
-    _ring("start_delivery", delivery_id)
-
-
-def ring_request(delivery_id: int) -> None:
-    """People are to be asked for a confirmation."""
-    _ring("request_confirmation", delivery_id)
-
-
-def ring_expired(delivery_id: int) -> None:
-    """People are to be told that nobody confirmed in time."""
-    _ring("tell_expired", delivery_id)
-
-
-def ring_series_off(series_id: int) -> None:
-    """People are to be told that a series went off."""
-    _ring("tell_series_off", series_id)
-
-
-def ring_delivery(delivery_id: int) -> None:
-    """A delivery's batches may have due rows."""
-    _ring("ring_batches", delivery_id)
-
-
-def ring_webhooks() -> None:
-    """Something is to be posted to programs."""
-    _ring("post_webhooks")
-
-
-def ring_batch(batch_id: int) -> None:
-    """A batch has due rows."""
-    _ring("send_batch", batch_id)
+    In: mostly ids. It may be done late, twice or never.
+    """
+    options: dict[str, object] = {"group": task.name.lower()}
+    if task in _LONG_ONES:
+        options["timeout"] = LONG
+    transaction.on_commit(lambda: async_task(task.value, *values, q_options=options))

@@ -14,6 +14,7 @@ from campaigns.content.problems import Problem, Severity
 from campaigns.core.kept_text import said as _
 from campaigns.models import Brand, Message
 from campaigns.models.typologies import levels
+from campaigns.models.typology_rules import CONTROL_RULES
 
 from . import typologies
 
@@ -41,6 +42,6 @@ def about_reply_to(brand: Brand, address: str) -> str:
 
 def problems(message: Message) -> list[Problem]:
     """For the form of a message, at the level that its typology gives the rule."""
-    level = levels(typologies.of(message)).get(REPLY_TO, "warning")
+    level = levels(typologies.of(message)).get(REPLY_TO, CONTROL_RULES[REPLY_TO].level)
     words = about_reply_to(message.brand, message.reply_to)
     return [Problem("Sender", 0, words, cast("Severity", level), REPLY_TO)] if words and level != "off" else []

@@ -15,7 +15,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from campaigns.models.people.profile import Profile
+from campaigns.models.people.profile import PERSONAL_FIELDS, Profile
 
 OPERATORS = {
     "is": gettext_lazy("is"),
@@ -41,7 +41,7 @@ KINDS: dict[str, tuple[str, ...]] = {  # kind of field: the operators that fit i
     "moment": ("gt", "lt"),
 }
 FIELDS: dict[str, str] = {  # column of Profile: kind
-    **dict.fromkeys(("email", "first_name", "last_name", "mobile", "city", "country", "language", "time_zone"), "text"),
+    **dict.fromkeys((name for name in PERSONAL_FIELDS if name not in ("gender", "birth_date")), "text"),
     "gender": "choice",
     "email_format": "choice",
     "opt_out": "switch",
@@ -50,18 +50,6 @@ FIELDS: dict[str, str] = {  # column of Profile: kind
     "created_at": "moment",
     "modified_at": "moment",
 }
-PERSONAL_FIELDS = (  # columns that a message may quote
-    "email",
-    "first_name",
-    "last_name",
-    "gender",
-    "birth_date",
-    "mobile",
-    "city",
-    "country",
-    "language",
-    "time_zone",
-)
 _CHOICES: dict[str, Any] = {"gender": Profile.Gender, "email_format": Profile.EmailFormat}
 _SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = re.compile(r"attributes\.([a-z][a-z0-9_]{0,63})")  # the names that an import may give

@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.domains import BadDomain, ascii_domain
+from campaigns.core.domains import BadAddress, ascii_domain
 from campaigns.models.audit.watched import Watched
 
 from .units import unit_field
@@ -47,7 +47,7 @@ class ProofDomain(models.Model):
         return self.domain
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As it is compared. Raises BadDomain."""
+        """As it is compared. Raises BadAddress."""
         self.domain = cleaned(self.domain)
         super().save(*args, **kwargs)
 
@@ -55,14 +55,14 @@ class ProofDomain(models.Model):
         """It must be a domain, not an address or a pattern. Raises ValidationError."""
         try:
             self.domain = cleaned(self.domain)
-        except BadDomain as error:
+        except BadAddress as error:
             words = _("Write one domain as it stands behind the @, such as example.com.")
             raise ValidationError({"domain": words}) from error
 
 
 def cleaned(text: str) -> str:
-    """A domain as it is kept. Raises BadDomain, also for one that is too long for the DNS (RFC 1035 section 2.3.4)."""
+    """A domain as it is kept. Raises BadAddress, also for one that is too long for the DNS (RFC 1035 section 2.3.4)."""
     domain = ascii_domain(text.strip())
     if len(domain) > 253:
-        raise BadDomain("too long")
+        raise BadAddress("too long")
     return domain

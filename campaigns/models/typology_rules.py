@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from campaigns.content.problems import Severity
+
 from . import conditions
 
 LEVELS = {"off": gettext_lazy("off"), "warning": gettext_lazy("warning"), "error": gettext_lazy("error")}
@@ -18,13 +20,15 @@ MOST_ENTRIES = 20_000  # addresses or domains in one rule: all of it is sealed, 
 
 class Control(NamedTuple):
     """A built-in control rule (domain.md §4.2): what it asks, and its level. `fixed`: no typology changes it, since
-    nothing could be sent, or not by whom, or not as written."""
+    nothing could be sent, or not by whom, or not as written. `content`: campaigns/content finds what is wrong."""
 
     label: Any
-    level: str
+    level: Severity
     fixed: bool = False
+    content: bool = False
 
 
+# Each has its function in deliveries/preparation/control_rules.py, registered with its code.
 CONTROL_RULES: dict[str, Control] = {
     "target-missing": Control(gettext_lazy("There is an audience, and it can be read"), "error", True),
     "typology": Control(gettext_lazy("The typology's rules and the control group can be read"), "error", True),
@@ -41,19 +45,19 @@ CONTROL_RULES: dict[str, Control] = {
     "contact-date-past": Control(gettext_lazy("The contact date is ahead"), "warning"),
     "duration-clamped": Control(gettext_lazy("The validity is no longer than what is used"), "warning"),
     "target-empty": Control(gettext_lazy("Somebody is left to deliver to"), "warning"),
-    "content-empty": Control(gettext_lazy("There is content"), "error", True),
-    "syntax": Control(gettext_lazy("Personalisation is written correctly"), "error", True),
-    "work": Control(gettext_lazy("No copy takes more work than one message may"), "error", True),
-    "subject-missing": Control(gettext_lazy("There is a subject"), "error", True),
-    "size": Control(gettext_lazy("The content is not too large"), "error", True),
-    "size-clipped": Control(gettext_lazy("The content is so small that no mailbox cuts it"), "warning"),
-    "subject-characters": Control(gettext_lazy("The subject has no risky characters"), "warning"),
-    "sender-characters": Control(gettext_lazy("The sender's name has no risky characters"), "warning"),
-    "optout-missing": Control(gettext_lazy("HTML and text have an opt-out link"), "warning"),
-    "url-label": Control(gettext_lazy("Each tracked link has a label"), "warning"),
-    "url-ampersand": Control(gettext_lazy("Each & in a link is written correctly"), "warning"),
-    "url-relative": Control(gettext_lazy("Links are complete"), "warning"),
-    "link-untracked": Control(gettext_lazy("Links can be tracked"), "warning"),
+    "content-empty": Control(gettext_lazy("There is content"), "error", True, content=True),
+    "syntax": Control(gettext_lazy("Personalisation is written correctly"), "error", True, content=True),
+    "work": Control(gettext_lazy("No copy takes more work than one message may"), "error", True, content=True),
+    "subject-missing": Control(gettext_lazy("There is a subject"), "error", True, content=True),
+    "size": Control(gettext_lazy("The content is not too large"), "error", True, content=True),
+    "size-clipped": Control(gettext_lazy("The content is so small that no mailbox cuts it"), "warning", content=True),
+    "subject-characters": Control(gettext_lazy("The subject has no risky characters"), "warning", content=True),
+    "sender-characters": Control(gettext_lazy("The sender's name has no risky characters"), "warning", content=True),
+    "optout-missing": Control(gettext_lazy("HTML and text have an opt-out link"), "warning", content=True),
+    "url-label": Control(gettext_lazy("Each tracked link has a label"), "warning", content=True),
+    "url-ampersand": Control(gettext_lazy("Each & in a link is written correctly"), "warning", content=True),
+    "url-relative": Control(gettext_lazy("Links are complete"), "warning", content=True),
+    "link-untracked": Control(gettext_lazy("Links can be tracked"), "warning", content=True),
     "proof-size": Control(gettext_lazy("A proof has a hundred mails at most"), "error", True),
 }
 

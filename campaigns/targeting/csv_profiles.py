@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -21,14 +22,13 @@ from campaigns.core.kept_text import said as _
 from campaigns.core.one_line import BREAKING
 from campaigns.core.time_zones import available_zones
 from campaigns.core.translate_kept import retold
+from campaigns.models import Profile
+from campaigns.models.people.profile import PERSONAL_FIELDS
 
-TEXTS = {
-    "first_name": 128,
-    "last_name": 128,
-    "mobile": 32,
-    "city": 128,
-    "country": 64,
-    "language": 16,
+_READ_APART = ("email", "gender", "birth_date", "time_zone")
+_COLUMN: Any = Profile._meta.get_field
+TEXTS: dict[str, int] = {  # {column: its greatest length}
+    name: _COLUMN(name).max_length for name in PERSONAL_FIELDS if name not in _READ_APART
 }
 WORDS = {
     "gender": {"unknown": 0, "male": 1, "m": 1, "female": 2, "f": 2, "0": 0, "1": 1, "2": 2},

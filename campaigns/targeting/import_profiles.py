@@ -11,21 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from campaigns.accounts import units
 from campaigns.audit import trail
 from campaigns.consent import changes as consent
 from campaigns.consent import staged
+from campaigns.core import queue
 from campaigns.core.kept_text import kept
 from campaigns.core.kept_text import said as _
+from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.core.web.slow_statements import unhurried
 from campaigns.models import Audience, AudienceMember, Profile
 from campaigns.models.people.imports import ImportProblem, ProfileImport, StagedProfile
@@ -36,14 +36,12 @@ from .csv_profiles import COLUMNS, DEFAULTS, SWITCHES, TEXTS, WORDS, FileError, 
 MAX_BYTES = 64 * 1024 * 1024
 KEPT_PROBLEMS = 1000
 CHUNK = 2000
-_SILENT_FOR = timedelta(seconds=60)
+_SIGNS = SignsOfLife("alive_at")
+MOST_RUNS = 5  # a file that kills its worker, or meets a fault of the program, is not tried for ever
+_OPEN = (ProfileImport.State.WAITING, ProfileImport.State.READING)
 _STAGED = StagedProfile._meta.db_table
 _PROFILE = Profile._meta.db_table
 _PLAIN = (*(column for column in COLUMNS if column not in SWITCHES), "attributes")
-
-
-class Superseded(Exception):
-    """Another worker runs this import now."""
 
 
 def start(
@@ -56,7 +54,7 @@ def start(
     empty_clears: bool = False,
     consent_source: str = "",
 ) -> ProfileImport:
-    """Keep the file and ring a worker. In: `consent_source`: where these people said that they want mail again;
+    """Keep the file and enqueue its import. In: `consent_source`: where these people said that they want mail again;
     without it nobody is opted in again. Raises FileError at once if it is too large or its first line is wrong."""
     if len(data) > MAX_BYTES:
         raise FileError(_("The file is larger than %(n)s MB. Split it.", n=MAX_BYTES // 2**20))
@@ -84,33 +82,21 @@ def start(
             empty_clears=empty_clears,
             opts_in=bool(held.consent_source),
         )
-        ring(held.pk)
+        queue.enqueue(queue.Task.IMPORT_PROFILES, held.pk)
     return held
 
 
-def ring(import_id: int) -> None:
-    """Tell a worker that an import waits."""
-    transaction.on_commit(
-        lambda: async_task("campaigns.targeting.tasks.import_profiles", import_id, q_options={"group": "import"})
-    )
-
-
 def silent() -> QuerySet[ProfileImport]:
-    """Imports whose worker died or was never rung; the sweeper rings them again."""
-    running = (ProfileImport.State.WAITING, ProfileImport.State.READING)
-    return ProfileImport.objects.filter(state__in=running, alive_at__lt=timezone.now() - _SILENT_FOR).defer("data")
+    """Imports whose worker died or never heard of them; the sweeper enqueues them again."""
+    return ProfileImport.objects.filter(_SIGNS.silent, state__in=_OPEN, run__lt=MOST_RUNS).defer("data")
 
 
 def run(import_id: int) -> None:
-    """Read, check and apply the import, unless it has ended already. Safe to call again after any kind of death."""
-    mine = ProfileImport.objects.filter(
-        pk=import_id, state__in=(ProfileImport.State.WAITING, ProfileImport.State.READING)
-    )
-    if not mine.update(
-        state=ProfileImport.State.READING, run=F("run") + 1, alive_at=timezone.now(), progress=0, lines=0, errors=0
-    ):
+    """Read, check and apply the import, unless it has ended or somebody does it. Safe to call again after any kind of
+    death, and by two workers at once."""
+    held = _take(import_id)
+    if held is None:
         return
-    held = ProfileImport.objects.get(pk=import_id)
     StagedProfile.objects.filter(profile_import=held).delete()
     ImportProblem.objects.filter(profile_import=held).delete()
     try:
@@ -122,6 +108,22 @@ def run(import_id: int) -> None:
     else:
         _find_duplicates(held)
         _apply_or_refuse(held, columns)
+
+
+def _take(import_id: int) -> ProfileImport | None:
+    """Become the one who carries the import out; None if nobody is needed."""
+    with transaction.atomic():
+        # Whoever applies it holds the row for as long as that takes, without a sign of life.
+        free = ProfileImport.objects.select_for_update(skip_locked=True).filter(
+            Q(state=ProfileImport.State.WAITING) | Q(_SIGNS.silent, state=ProfileImport.State.READING), pk=import_id
+        )
+        held = free.defer("data").first()
+        if held is None:
+            return None
+        mine = ProfileImport.objects.filter(pk=import_id)
+        reading = ProfileImport.State.READING
+        _SIGNS.give(mine, state=reading, run=held.run + 1, progress=0, lines=0, errors=0)
+    return ProfileImport.objects.get(pk=import_id)
 
 
 def _stage(held: ProfileImport) -> list[str]:
@@ -176,8 +178,7 @@ def _report(held: ProfileImport, problems: Iterable[tuple[int, str, str]]) -> No
 
 def _alive(held: ProfileImport, **changes: object) -> None:
     mine = ProfileImport.objects.filter(pk=held.pk, run=held.run, state=ProfileImport.State.READING)
-    if not mine.update(alive_at=timezone.now(), **changes):
-        raise Superseded
+    _SIGNS.give(mine, **changes)
 
 
 def _find_duplicates(held: ProfileImport) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 
 from campaigns.models import Profile
-from campaigns.models.conditions import PERSONAL_FIELDS
+from campaigns.models.people.profile import PERSONAL_FIELDS
 from campaigns.scheduling import date_formula
 
 from . import audiences

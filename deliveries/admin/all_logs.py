@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.admin.base import BoundedPaginator, WholeLogAdmin
+from campaigns.admin.base import WholeLogAdmin
+from campaigns.core.paging import BoundedPaginator
 from deliveries.models import DeliveryEvent, ExclusionLog, SendingLog
 
 

@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import changed_since_seen, word
-from campaigns.core.translate_kept import retold
 from campaigns.models import Message
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.confirm_dialog import confirmation
@@ -30,6 +29,8 @@ from deliveries.models import Delivery
 from deliveries.models.states import Act, State, allows
 from deliveries.preparation import seal
 from deliveries.preparation.seal import changed_since_prepared
+
+from .refusals import told
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -56,7 +57,6 @@ ASKED = {
     "continue-series": gettext_lazy("Continue the series with this form"),
 }
 DAYS = ("1", "2", "3.5")  # how long a delivery whose validity is over may go on
-HARMLESS = {"already_confirmed"}  # a double click: the thing is done, and the message says by whom
 
 
 class ActPages:
@@ -115,11 +115,8 @@ class ActPages:
             return self.ask(request, delivery, "complete", number=number, valid=valid, days=DAYS)
         days = request.POST.get("days", "")
         until = timezone.now() + timedelta(days=float(days)) if days in DAYS else None
-        try:
+        with told(request):
             number = resend_missing.complete_missing(delivery, request.user, validity_end=until)
-        except commands.Refused as refusal:
-            messages.error(request, retold(refusal.message))
-        else:
             text = ngettext("%d message is sent that was missing.", "%d messages are sent that were missing.", number)
             messages.success(request, text % number)
         return redirect(delivery)
@@ -150,12 +147,8 @@ class ActPages:
         # The page of Confirm always says what it showed; who starts what asks nobody has to say it.
         missing = None if act == "confirm" else ""
         seen = {"seen": request.POST.get("seen", missing)} if act in SEEN else {}
-        try:
+        with told(request):
             command(delivery, request.user, **seen)
-        except commands.Refused as refusal:
-            level = messages.INFO if refusal.code in HARMLESS else messages.ERROR
-            messages.add_message(request, level, retold(refusal.message))
-        else:
             messages.success(request, done)
         return redirect(delivery)
 
@@ -171,13 +164,10 @@ class ActPages:
         if ids == []:
             messages.warning(request, _("No message was ticked, so nothing was decided."))
             return redirect("admin:deliveries_delivery_in_doubt", delivery.pk)
-        try:
+        with told(request):
             number = in_doubt.settle_in_doubt(
                 delivery, request.user, decision=cast(in_doubt.Decision, decision), log_ids=ids
             )
-        except commands.Refused as refusal:
-            messages.error(request, retold(refusal.message))
-        else:
             text = ngettext("Decided about %d message.", "Decided about %d messages.", number)
             messages.success(request, text % number)
         return redirect("admin:deliveries_delivery_in_doubt", delivery.pk)
@@ -190,11 +180,9 @@ def open_delivery(admin_site: Any, request: HttpRequest, message_id: int) -> Htt
         raise Http404
     newest = message.deliveries.filter(parent=None).order_by("-pk").first()
     if request.method == "POST":
-        try:
+        with told(request):
             return redirect(commands.create_delivery(message, request.user))
-        except commands.Refused as refusal:
-            messages.error(request, retold(refusal.message))
-            return redirect(newest or message)
+        return redirect(newest or message)
     if newest is not None:
         return redirect(newest)
     if not permissions.may_prepare(request.user, message.campaign):

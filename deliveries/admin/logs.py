@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext as _
 
-from campaigns.core.keyset_pagination import page_of
+from campaigns.core.paging import page_of
 from campaigns.core.search import starts_with
 from deliveries.admin.dashboard.action_bar import rights_of
 from deliveries.ledger import exclusion_filters, masked_rows

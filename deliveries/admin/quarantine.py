@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.accounts import permissions
-from campaigns.admin.base import BoundedPaginator, ForAllAdmin
+from campaigns.admin.base import ForAllAdmin
 from campaigns.admin.forms.schedule_form import LabelledSplitDateTime
+from campaigns.core.paging import BoundedPaginator
 from campaigns.core.search import starts_with
 from deliveries.feedback import quarantine
 from deliveries.feedback.similar_addresses import near_misses

@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from campaigns.accounts import permissions
-from campaigns.admin.base import BoundedPaginator, key_in
+from campaigns.admin.base import key_in
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
-from campaigns.core.translate_kept import retold
+from campaigns.core.paging import BoundedPaginator
+from deliveries.admin.refusals import told
 from deliveries.ledger import webhooks
-from deliveries.ledger.errors import Refused
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
 
 
@@ -102,12 +102,9 @@ class WebhookEndpointAdmin(EverybodysAdmin):
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Post a call that only tells that it arrives."""
         endpoint = self._mine(request, object_id)
-        try:
-            call = webhooks.write_test(endpoint)
-        except Refused as refusal:
-            messages.error(request, retold(refusal.message))
-            return redirect("admin:deliveries_webhookendpoint_change", endpoint.pk)
-        return redirect("admin:deliveries_webhookcall_change", call.pk)
+        with told(request):
+            return redirect("admin:deliveries_webhookcall_change", webhooks.write_test(endpoint).pk)
+        return redirect("admin:deliveries_webhookendpoint_change", endpoint.pk)
 
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make a new secret and show it, once."""
@@ -188,11 +185,9 @@ class WebhookCallAdmin(EverybodysAdmin):
         """From the beginning, with their own webhook-id; those that are still tried, or whose endpoint is off, stay."""
         done = 0
         for call in queryset.select_related("endpoint"):
-            try:
+            with told(request, messages.WARNING, call):
                 webhooks.replay(call)
                 done += 1
-            except Refused as refusal:
-                messages.warning(request, f"{call}: {retold(refusal.message)}")
         messages.info(request, ngettext("%d call is posted again.", "%d calls are posted again.", done) % done)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:

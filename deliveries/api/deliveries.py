@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.accounts import permissions
-from campaigns.api.base import CampaignKey, CampaignRights, Conflict, InUtc, KeyPagination, Selectable
+from campaigns.api.base import CampaignKey, CampaignRights, InUtc, KeyPagination, Selectable
 from campaigns.api.idempotency import Idempotent
 from campaigns.api.problem_details import MEDIA_TYPE, ProblemSerializer
 from campaigns.content.fingerprint import changed_since_seen, word
@@ -36,6 +36,7 @@ from . import proofs
 from .filters import DeliveryFilter
 from .logs import DeliveryLogs
 from .proofs import DeliveryProofs, arguments
+from .refusals import SealBroken
 
 Command = Callable[..., Any]
 # By name, as programs send it: each takes the delivery and the user. Rooms above add theirs (reporting: computeStats).
@@ -63,22 +64,6 @@ SEEING = frozenset({"prepare", "confirm", "startSeries", "continueSeries"})
 
 
 _FIGURES = ("to_deliver", "sent", "delivered", "bounces", "opens", "clicks")
-
-
-class SealBroken(APIException):
-    """412: If-Match names another fingerprint than the delivery's."""
-
-    status_code = status.HTTP_412_PRECONDITION_FAILED
-    default_detail = "The delivery is not the one that you looked at: its fingerprint differs. Read it again."
-    default_code = "fingerprint_differs"
-
-
-class FormUnseen(APIException):
-    """428 (RFC 6585 section 3): what leaves in somebody's name takes an If-Match with what they looked at."""
-
-    status_code = status.HTTP_428_PRECONDITION_REQUIRED
-    default_detail = "Send If-Match with the `fingerprint` or `form` that you looked at: it leaves in your name."
-    default_code = "form_unseen"
 
 
 class FigureSerializer(serializers.Serializer[Figure]):
@@ -244,20 +229,20 @@ class DeliveryViewSet(
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         message: Message = serializer.validated_data["message"]
-        delivery = _carry_out(commands.create_delivery, message, request.user)
+        delivery = commands.create_delivery(message, request.user)
         return Response(self.get_serializer(delivery).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={204: OpenApiResponse(description="It is gone."), (409, MEDIA_TYPE): ProblemSerializer})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a delivery of which nothing has left; its message stays."""
-        _carry_out(deletion.delete, self.get_object(), request.user)
+        deletion.delete(self.get_object(), request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses={201: DeliverySerializer})
     @action(detail=True, methods=["post"], permission_classes=[IsAuthenticated])
     def duplicate(self, request: Request, pk: str) -> Response:
         """A copy of the message with a delivery of its own, without the schedule: it leaves once confirmed."""
-        copy = _carry_out(duplication.duplicate, self.get_object(), request.user)
+        copy = duplication.duplicate(self.get_object(), request.user)
         return Response(self.get_serializer(copy).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -277,9 +262,9 @@ class DeliveryViewSet(
         if seen and seen != fingerprint(delivery):
             form = seal.form(delivery, delivery.message)
             if seen != word(form):
-                raise SealBroken(_differing(changed_since_seen(seen, form)))
+                raise SealBroken.in_parts(changed_since_seen(seen, form))
         given = {"seen": seen} if method in SEEING else {}
-        _carry_out(COMMANDS[method], delivery, request.user, **arguments(method, request.data), **given)
+        COMMANDS[method](delivery, request.user, **arguments(method, request.data), **given)
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(responses=KpisSerializer)
@@ -292,25 +277,10 @@ class DeliveryViewSet(
         shown = KpisSerializer(
             {
                 **{name: getattr(figures, name) for name in _FIGURES},
-                "counters": {name: getattr(sums, name) for name in sums.__slots__},
+                "counters": asdict(sums),
                 "balances": sums.balances,
                 "possible_delivered": possible_delivered(sums, feedback_service=delivery.feedback_service),
                 "stats_at": delivery.stats_at,
             }
         )
         return Response(shown.data)
-
-
-def _differing(parts: list[str]) -> str:
-    return f"{SealBroken.default_detail} What differs: {', '.join(parts)}."
-
-
-def _carry_out(command: Command, *subjects: Any, **given: Any) -> Any:
-    try:
-        return command(*subjects, **given)
-    except commands.Refused as refusal:
-        if refusal.code == "form_unseen":
-            raise FormUnseen from refusal
-        if refusal.code == "form_differs":
-            raise SealBroken(_differing(refusal.details["changed"])) from refusal
-        raise Conflict(refusal.message, code=refusal.code) from refusal

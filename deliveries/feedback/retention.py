@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from campaigns.core.paging import walk
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 
@@ -24,10 +25,9 @@ def old_reports(matched_before: datetime, unmatched_before: datetime) -> Iterato
     against = QuarantinedAddress.objects.filter(address=OuterRef("address")).exclude(
         status=QuarantinedAddress.Status.VALID
     )
-    last, newest = 0, max(matched_before, unmatched_before)
-    while ids := list(FeedbackEvent.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:ROWS]):
-        some = FeedbackEvent.objects.filter(pk__in=ids)
+    newest = max(matched_before, unmatched_before)
+    for looked_at in walk(FeedbackEvent.objects.only("pk"), ROWS):
+        some = FeedbackEvent.objects.filter(pk__in=[event.pk for event in looked_at])
         yield some.filter(over).exclude(Exists(against), log_id__isnull=False)
-        last = ids[-1]
         if not some.filter(received_at__lt=newest).exists():
             return

@@ -8,13 +8,13 @@ from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from deliveries.models import Batch, Delivery
+from deliveries.models.counters import SUMMED
 from deliveries.models.states import CONFIRMED
 from deliveries.models.storage import sql as dialect
 
 from .kpis import Counters
 
-_SUMMED = ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
-_SUMS = ", ".join(f"SUM({name})" for name in _SUMMED)
+_SUMS = ", ".join(f"SUM({name})" for name in SUMMED)
 
 
 def counters(delivery: Delivery) -> Counters:
@@ -30,14 +30,11 @@ def counters_of(deliveries: Iterable[Delivery]) -> dict[int, Counters]:
     sql = f"SELECT delivery_id, {_SUMS} FROM deliveries_batch WHERE delivery_id {those} GROUP BY delivery_id"
     with connection.cursor() as cursor:
         cursor.execute(sql, [parameter])
-        by_id = {pk: dict(zip(_SUMMED, numbers, strict=True)) for pk, *numbers in cursor.fetchall()}
+        by_id = {pk: dict(zip(SUMMED, numbers, strict=True)) for pk, *numbers in cursor.fetchall()}
     return {
         pk: Counters(to_deliver=d.to_deliver, opens=d.opens, clicks=d.clicks, **by_id.get(pk, {}))
         for pk, d in known.items()
     }
-
-
-_SUMMED = ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
 
 
 def series_counters(series: Delivery) -> Counters:
@@ -51,4 +48,4 @@ def series_figures(executions: QuerySet[Delivery]) -> dict[str, int]:
     confirmed = executions.filter(state__in=CONFIRMED)
     own = confirmed.aggregate(**{name: Sum(name, default=0) for name in ("to_deliver", "opens", "clicks")})
     rows = Batch.objects.filter(delivery__in=confirmed)
-    return own | rows.aggregate(**{name: Sum(name, default=0) for name in _SUMMED})
+    return own | rows.aggregate(**{name: Sum(name, default=0) for name in SUMMED})

@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from deliveries.models.counters import OUTCOMES, DeliveryCounters
+
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(DeliveryCounters):
     """Numbers of sending-log rows, summed over a delivery's batches; opens and clicks are of distinct Sent rows."""
 
     to_deliver: int = 0
-    pending: int = 0
-    in_doubt: int = 0
-    sent: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    relayed: int = 0
-    retrying: int = 0
-    hard: int = 0
-    soft: int = 0
     opens: int = 0
     clicks: int = 0
 
@@ -34,7 +27,7 @@ class Counters:
     @property
     def balances(self) -> bool:
         """To deliver = pending + in doubt + sent + failed + cancelled."""
-        return self.to_deliver == self.pending + self.in_doubt + self.sent + self.failed + self.cancelled
+        return bool(self.to_deliver == sum(getattr(self, name) for name in OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)

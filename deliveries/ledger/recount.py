@@ -15,10 +15,10 @@ from django.db.models import F
 
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.models import Batch, SendingLog
-from deliveries.models.states import FailureType, LogStatus
+from deliveries.models.counters import COUNTERS, Only
 
-# What the counters tell rows apart by. Grouping by these first leaves a few lines a batch to sum, and costs half of
-# asking each row for every counter (measured).
+# What counters tell rows apart by (Kind), in SQL. Grouping by these first leaves a few lines a batch to sum, and costs
+# half of asking each row for every counter (measured).
 _KEYS = {
     "status": "status",
     "failure_type": "failure_type",
@@ -26,19 +26,17 @@ _KEYS = {
     "retrying": f"due_at IS NOT NULL AND attempts > 0 OR retry_state = {SendingLog.Retry.SERVER:d}",
     "complained": "complained_at IS NOT NULL",
 }
-COUNTED = {  # counter: the rows that it counts
-    "pending": f"status = {LogStatus.PENDING:d}",
-    "in_doubt": f"status = {LogStatus.IN_DOUBT:d}",
-    "sent": f"status = {LogStatus.SENT:d}",
-    "failed": f"status = {LogStatus.FAILED:d}",
-    "cancelled": f"status = {LogStatus.CANCELLED:d}",
-    "total": f"status <> {LogStatus.IGNORED:d}",
-    "relayed": "relayed",
-    "retrying": "retrying",
-    "hard": f"status = {LogStatus.FAILED:d} AND failure_type = {FailureType.HARD:d}",
-    "soft": f"status = {LogStatus.FAILED:d} AND failure_type = {FailureType.SOFT:d}",
-    "complaints": "complained",
-}
+
+
+def _has(key: str, wanted: int | bool | tuple[int, ...]) -> str:
+    if isinstance(wanted, bool):
+        return key if wanted else f"NOT {key}"
+    either = wanted if isinstance(wanted, tuple) else (wanted,)
+    return f"{key} IN ({', '.join(map(str, either))})"
+
+
+def _where(only: Only) -> str:
+    return " AND ".join(_has(key, wanted) for key, wanted in only.items())
 
 
 class Drift(NamedTuple):
@@ -54,10 +52,10 @@ def drifts(delivery_id: int) -> list[Drift]:
     """The counters that differ from the delivery's rows, both read in one statement."""
     keys = ", ".join(f"{what} AS {name}" for name, what in _KEYS.items())
     summed = "CAST(SUM(CASE WHEN {} THEN n ELSE 0 END) AS bigint) AS {}".format  # sums of bigint are decimals
-    counts = ", ".join(summed(where, name) for name, where in COUNTED.items())
-    stood = ", ".join(f"b.{name}" for name in COUNTED)
-    counted = ", ".join(f"COALESCE(c.{name}, 0)" for name in COUNTED)
-    differs = " OR ".join(f"b.{name} <> COALESCE(c.{name}, 0)" for name in COUNTED)
+    counts = ", ".join(summed(_where(only), name) for name, only in COUNTERS.items())
+    stood = ", ".join(f"b.{name}" for name in COUNTERS)
+    counted = ", ".join(f"COALESCE(c.{name}, 0)" for name in COUNTERS)
+    differs = " OR ".join(f"b.{name} <> COALESCE(c.{name}, 0)" for name in COUNTERS)
     sql = f"""
         SELECT b.id, {stood}, {counted} FROM deliveries_batch b LEFT JOIN (
             SELECT batch_id, {counts} FROM (
@@ -73,7 +71,7 @@ def drifts(delivery_id: int) -> list[Drift]:
 
 
 def _of_batch(row: tuple[int, ...]) -> list[Drift]:
-    pk, numbers, names = row[0], row[1:], list(COUNTED)
+    pk, numbers, names = row[0], row[1:], list(COUNTERS)
     pairs = zip(names, numbers[: len(names)], numbers[len(names) :], strict=True)
     return [Drift(pk, name, stood, counted) for name, stood, counted in pairs if stood != counted]
 

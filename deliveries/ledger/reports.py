@@ -23,6 +23,7 @@ from django.utils import timezone
 from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from deliveries.models import Batch, Delivery, SendingLog
+from deliveries.models.counters import COUNTERS, Kind, steps
 from deliveries.models.routing import Routing
 from deliveries.models.states import RUNNING, Act, FailureType, LogMove, LogStatus, Reason, State, advance
 from deliveries.models.storage import partition_lookup, sql
@@ -83,6 +84,12 @@ class _Row:
         """Somebody will try again."""
         return (self.due_at is not None and self.attempts > 0) or self.retry_state == Retry.SERVER
 
+    @property
+    def kind(self) -> Kind:
+        """What its batch counts it by."""
+        relayed, complained = self.relayed_at is not None, self.complained_at is not None
+        return Kind(self.status, self.failure_type, relayed, self.retrying, complained)
+
 
 _COLUMNS = [field.name for field in fields(_Row) if field.name != "date"]
 _TIMES = ("due_at", "relayed_at", "last_event_at", "complained_at")
@@ -104,25 +111,6 @@ _WRITTEN = {
     "complained_at": datetime,
 }
 _VALUES = attrgetter(*_WRITTEN)
-_COUNTED = (
-    "pending",
-    "in_doubt",
-    "sent",
-    "failed",
-    "cancelled",
-    "relayed",
-    "retrying",
-    "hard",
-    "soft",
-    "complaints",
-)
-_STATUS_COUNTER = {
-    LogStatus.PENDING: "pending",
-    LogStatus.SENT: "sent",
-    LogStatus.FAILED: "failed",
-    LogStatus.CANCELLED: "cancelled",
-    LogStatus.IN_DOUBT: "in_doubt",
-}
 
 
 def decide(reports: Iterable[Report]) -> set[int]:
@@ -365,13 +353,13 @@ class _Desk:
             before, delta = self._before[row.id], deltas[row.batch_id]
             if row.due_at and row.due_at != before.due_at:
                 due[row.batch_id] = min(row.due_at, due.get(row.batch_id, row.due_at))
-            _add(delta, row, 1)
-            _add(delta, before, -1)
-        columns = {"id": int, **dict.fromkeys(_COUNTED, int), "due": datetime}
-        sets = ", ".join(f"{name} = b.{name} + r.{name}" for name in _COUNTED)
+            for name, step in steps(before.kind, row.kind).items():
+                delta[name] += step
+        columns = {"id": int, **dict.fromkeys(COUNTERS, int), "due": datetime}
+        sets = ", ".join(f"{name} = b.{name} + r.{name}" for name in COUNTERS)
         earlier = "r.due IS NOT NULL AND (b.next_due_at IS NULL OR b.next_due_at > r.due)"
         values = (
-            (batch_id, *(delta[name] for name in _COUNTED), due.get(batch_id))
+            (batch_id, *(delta[name] for name in COUNTERS), due.get(batch_id))
             for batch_id, delta in sorted(deltas.items())
         )
         with connection.cursor() as cursor:
@@ -389,7 +377,7 @@ class _Desk:
             if advance(Delivery.everything.filter(pk=delivery_id), Act.REOPEN, finished_at=None):
                 words = _("In progress again: messages came back and are sent again later.")
                 log_event(delivery_id, "reopened", words)
-                queue.ring_delivery(delivery_id)
+                queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery_id)
 
 
 def _aware(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -410,14 +398,3 @@ def policy(routing: Routing | None) -> retry_policy.Policy:
 
 def _said(report: Report) -> tuple[int, str]:
     return (Reason.NOT_DEFINED if report.fact is Fact.DELIVERED else report.reason), report.words
-
-
-def _add(counters: Counter[str], row: _Row, step: int) -> None:
-    """Count a row as its batch does."""
-    counters[_STATUS_COUNTER[LogStatus(row.status)]] += step
-    counters["relayed"] += step * (row.relayed_at is not None)
-    counters["retrying"] += step * row.retrying
-    counters["complaints"] += step * (row.complained_at is not None)
-    if row.status == LogStatus.FAILED:
-        counters["hard"] += step * (row.failure_type == FailureType.HARD)
-        counters["soft"] += step * (row.failure_type == FailureType.SOFT)

@@ -8,15 +8,16 @@ Whoever changes both locks the batch first, then its rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q, QuerySet
 from django.utils import timezone
 
 from deliveries.models import Batch, SendingLog
+from deliveries.models.counters import Kind, steps
 from deliveries.models.states import LOG_MOVES, FailureType, LogMove, LogStatus, Reason
 from deliveries.models.storage import partition_lookup
 from deliveries.models.storage import sql as dialect
@@ -24,14 +25,6 @@ from deliveries.models.storage import sql as dialect
 from .change import ANSWERED, Change, one_line
 
 _TAKEN = frozenset({LogMove.ACCEPT, LogMove.RELAY, LogMove.SETTLE_SENT})  # handed to the mail server
-_COUNTER = {
-    LogStatus.PENDING: "pending",
-    LogStatus.SENT: "sent",
-    LogStatus.FAILED: "failed",
-    LogStatus.CANCELLED: "cancelled",
-    LogStatus.IN_DOUBT: "in_doubt",
-}
-_HOW = {FailureType.SOFT: "soft", FailureType.HARD: "hard"}
 
 
 def settle(batch_id: int, changes: Sequence[Change]) -> int:
@@ -124,29 +117,27 @@ def _write(
 
 
 def _count(batch_id: int, changes: Iterable[Change]) -> None:
-    kinds = Counter((c.move, c.failure_type, c.attempts > 0) for c in changes)
+    kinds = Counter((c.move, int(c.failure_type), c.attempts > 0) for c in changes)
+    _step(batch_id, {_kinds(*kind): number for kind, number in kinds.items()})
+
+
+def _step(batch_id: int, moved: Mapping[tuple[Kind, Kind], int], **also: Any) -> None:
+    """Change a batch's counters by rows that moved, {(kind before, kind after): how many}, and the columns `also`."""
     deltas: Counter[str] = Counter()
-    for (move, how, tried), number in kinds.items():
-        for name, step in _steps(move, how, tried).items():
+    for (before, after), number in moved.items():
+        for name, step in steps(before, after).items():
             deltas[name] += step * number
-    changed = {name: F(name) + delta for name, delta in deltas.items() if delta}
+    changed = also | {name: F(name) + delta for name, delta in deltas.items() if delta}
     if changed:
         Batch.objects.filter(pk=batch_id).update(**changed)
 
 
-def _steps(move: LogMove, how: int, tried: bool) -> Counter[str]:
-    """{counter: change} of one row's move. A row is retrying when it is due and was answered before."""
+def _kinds(move: LogMove, how: int, tried: bool) -> tuple[Kind, Kind]:
+    """One row's kind before and after its move. A row is retrying when it is due and was answered before."""
     before, after = LOG_MOVES[move]
-    steps: Counter[str] = Counter()
-    steps[_COUNTER[before]] -= 1
-    steps[_COUNTER[after]] += 1
-    steps["relayed"] += move in _TAKEN
-    was = tried and before is LogStatus.PENDING
+    waited = tried and before is LogStatus.PENDING
     waits = move is LogMove.DEFER or (tried and move is LogMove.SETTLE_RESEND)
-    steps["retrying"] += waits - was
-    if after is LogStatus.FAILED and how in _HOW:
-        steps[_HOW[FailureType(how)]] += 1
-    return steps
+    return Kind(before, retrying=waited), Kind(after, how, relayed=move in _TAKEN, retrying=waits)
 
 
 def cancel_unsent(delivery_id: int) -> int:
@@ -182,17 +173,12 @@ def _end_in_batch(batch_id: int, move: LogMove) -> int:
         ended: dict[str, Any] = {"status": after, "due_at": None, "date": timezone.now()}
         if move is LogMove.EXPIRE:
             ended["reason"] = Reason.VALIDITY_EXPIRED
+        how = FailureType.SOFT if move is LogMove.EXPIRE else FailureType.NONE
         retried = rows.filter(attempts__gt=0)
-        soft = retried.update(**ended, **({"failure_type": FailureType.SOFT} if move is LogMove.EXPIRE else {}))
+        soft = retried.update(**ended, **({"failure_type": how} if how else {}))
         changed = soft + rows.update(**ended)
-        counter = _COUNTER[after]
-        Batch.objects.filter(pk=batch_id).update(
-            pending=F("pending") - changed,
-            retrying=F("retrying") - soft,
-            next_due_at=None,
-            soft=F("soft") + (soft if move is LogMove.EXPIRE else 0),
-            **{counter: F(counter) + changed},
-        )
+        moved = {_kinds(move, how, True): soft, _kinds(move, FailureType.NONE, False): changed - soft}
+        _step(batch_id, moved, next_due_at=None)
     return changed
 
 
@@ -208,15 +194,7 @@ def send_missing(batch_id: int) -> int:
     now = timezone.now()
     Batch.objects.select_for_update().get(pk=batch_id)
     rows = missing(SendingLog.objects.filter(batch_id=batch_id))
-    server = Q(retry_state=SendingLog.Retry.SERVER)
-    n = rows.aggregate(
-        all=Count("pk"),
-        cancelled=Count("pk", filter=Q(status=LogStatus.CANCELLED)),
-        soft=Count("pk", filter=Q(status=LogStatus.FAILED, failure_type=FailureType.SOFT)),
-        relayed=Count("relayed_at"),
-        tried=Count("pk", filter=Q(attempts__gt=0)),
-        retrying=Count("pk", filter=server | Q(due_at__isnull=False, attempts__gt=0)),
-    )
+    moved = _again(rows)
     rows.update(
         status=LogStatus.PENDING,
         failure_type=FailureType.NONE,
@@ -230,15 +208,26 @@ def send_missing(batch_id: int) -> int:
         last_event_at=None,
         last_event_rank=0,
     )
-    if n["all"]:
-        Batch.objects.filter(pk=batch_id).update(
-            pending=F("pending") + n["all"],
-            cancelled=F("cancelled") - n["cancelled"],
-            failed=F("failed") - (n["all"] - n["cancelled"]),
-            soft=F("soft") - n["soft"],
-            relayed=F("relayed") - n["relayed"],
-            retrying=F("retrying") + n["tried"] - n["retrying"],
-            next_due_at=now,
-            gated=False,
-        )
-    return int(n["all"])
+    if number := sum(moved.values()):
+        _step(batch_id, moved, next_due_at=now, gated=False)
+    return number
+
+
+def _again(rows: QuerySet[SendingLog]) -> Counter[tuple[Kind, Kind]]:
+    """How many of the rows are of which kind now, and will be when they are sent again."""
+    waits = Q(retry_state=SendingLog.Retry.SERVER) | Q(due_at__isnull=False, attempts__gt=0)
+    asked = {
+        "relayed": Q(relayed_at__isnull=False),
+        "retrying": waits,
+        "complained": Q(complained_at__isnull=False),
+        "tried": Q(attempts__gt=0),
+    }
+    told = {name: ExpressionWrapper(question, BooleanField()) for name, question in asked.items()}
+    kinds: Any = rows.order_by().values("status", "failure_type", **told).annotate(number=Count("pk"))
+    moved: Counter[tuple[Kind, Kind]] = Counter()
+    for found in kinds:
+        number, tried = found.pop("number"), found.pop("tried")
+        before = Kind(**found)
+        after = Kind(LogStatus.PENDING, retrying=tried, complained=before.complained)
+        moved[before, after] += number
+    return moved

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-PENDING, SENT, FAILED, IN_DOUBT = 0, 1, 2, 5  # states.LogStatus, which needs Django; a test holds them together
-NONE, SOFT_TYPE, HARD_TYPE, IGNORED_TYPE = 0, 1, 2, 3  # states.FailureType
+from deliveries.models.counters import FAILED, HARD, IGNORED, IN_DOUBT, NONE, PENDING, SENT, SOFT
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -44,18 +43,18 @@ class Effect:
 
 # (with a feedback service, fact): effect
 TABLE: dict[tuple[bool, Fact], Effect] = {
-    (True, Fact.DELAYED): Effect(FAILED, SOFT_TYPE, retrying=True, weight=10),
-    (True, Fact.EXPIRED): Effect(FAILED, SOFT_TYPE, retrying=False, weight=20),
+    (True, Fact.DELAYED): Effect(FAILED, SOFT, retrying=True, weight=10),
+    (True, Fact.EXPIRED): Effect(FAILED, SOFT, retrying=False, weight=20),
     (True, Fact.DELIVERED): Effect(SENT, NONE, retrying=False, weight=30),
-    (True, Fact.SOFT): Effect(FAILED, SOFT_TYPE, retrying=True, weight=31),
-    (True, Fact.IGNORED): Effect(FAILED, IGNORED_TYPE, retrying=True, weight=32),
-    (True, Fact.HARD): Effect(FAILED, HARD_TYPE, retrying=False, weight=40),
+    (True, Fact.SOFT): Effect(FAILED, SOFT, retrying=True, weight=31),
+    (True, Fact.IGNORED): Effect(FAILED, IGNORED, retrying=True, weight=32),
+    (True, Fact.HARD): Effect(FAILED, HARD, retrying=False, weight=40),
     (False, Fact.DELAYED): Effect(SENT, NONE, retrying=True, weight=10),
     (False, Fact.SOFT): Effect(SENT, NONE, retrying=True, weight=11),
     (False, Fact.IGNORED): Effect(SENT, NONE, retrying=True, weight=12),
-    (False, Fact.EXPIRED): Effect(FAILED, SOFT_TYPE, retrying=False, weight=20),
+    (False, Fact.EXPIRED): Effect(FAILED, SOFT, retrying=False, weight=20),
     (False, Fact.DELIVERED): Effect(SENT, NONE, retrying=False, weight=30),
-    (False, Fact.HARD): Effect(FAILED, HARD_TYPE, retrying=False, weight=40),
+    (False, Fact.HARD): Effect(FAILED, HARD, retrying=False, weight=40),
 }
 RELAYED: dict[bool, int] = {True: PENDING, False: SENT}  # status of a row when the server has just taken it
 

@@ -105,7 +105,7 @@ def replay(call: WebhookCall) -> WebhookCall:
         ended = WebhookCall.objects.filter(pk=call.pk).exclude(state=WebhookCall.State.WAITING)
         if not ended.update(state=WebhookCall.State.WAITING, tries_made=0, due_at=timezone.now(), ended_at=None):
             raise Refused("waiting", _("This call is still being tried."))
-        queue.ring_webhooks()
+        queue.enqueue(queue.Task.POST_WEBHOOKS)
     call.refresh_from_db()
     return call
 
@@ -128,7 +128,7 @@ def _add(
 ) -> list[WebhookCall]:
     body = {"type": kind, "timestamp": timezone.now().isoformat(), "data": data}
     calls = [WebhookCall(endpoint=e, kind=kind, payload=body, delivery_id=delivery_id) for e in endpoints]
-    queue.ring_webhooks()
+    queue.enqueue(queue.Task.POST_WEBHOOKS)
     return WebhookCall.objects.bulk_create(calls)
 
 
@@ -149,7 +149,7 @@ def post_due(budget: float = BUDGET) -> int:
             arrived += 1
         else:
             silent.add(call.endpoint_id)
-    queue.ring_webhooks()
+    queue.enqueue(queue.Task.POST_WEBHOOKS)
     return arrived
 
 

@@ -66,10 +66,10 @@ def with_message(deliveries: QuerySet[Delivery]) -> list[Delivery]:
     return list(deliveries.select_related("message", "campaign", "routing", "prepared_by"))
 
 
-def ring_for_requests() -> None:
-    """Set a worker going on each mail that asks for a confirmation."""
+def enqueue_requests() -> None:
+    """Enqueue each mail that asks for a confirmation."""
     for pk in Delivery.objects.filter(state=State.READY, asks=True).values_list("pk", flat=True):
-        queue.ring_request(pk)
+        queue.enqueue(queue.Task.REQUEST_CONFIRMATION, pk)
 
 
 def request_confirmation(delivery_id: int) -> None:

@@ -118,7 +118,7 @@ def _begin_preparing(delivery: Delivery, message: Message, words: str, user: Any
         raise _not_now(delivery, "not_editable", _("prepared"))
     preparing.void(delivery.pk)
     log_event(delivery, "preparation_started", words, user=user)
-    queue.ring_preparation(delivery.pk)
+    queue.enqueue(queue.Task.PREPARE_DELIVERY, delivery.pk)
 
 
 @audited("stop_preparation")
@@ -130,7 +130,7 @@ def stop_preparation(delivery: Delivery, by: Any) -> None:
             raise _not_now(delivery, "not_preparing", _("stopped preparing"))
         preparing.void(delivery.pk)
         log_event(delivery, "preparation_stopped", _("Preparation stopped by %(by)s.", by=by), user=by)
-        queue.ring_clearing(delivery.pk)
+        queue.enqueue(queue.Task.CLEAR_PREPARATION, delivery.pk)
     delivery.refresh_from_db()
 
 
@@ -206,7 +206,7 @@ def _confirm(
             _("%(what)s: %(n)s messages.", what=words, n=delivery.to_deliver),
             user=by,
         )
-        queue.ring_start(delivery.pk)
+        queue.enqueue(queue.Task.START_DELIVERY, delivery.pk)
     delivery.refresh_from_db()
 
 
@@ -254,7 +254,7 @@ def resume(delivery: Delivery, by: Any) -> None:
     fresh = Delivery.objects.select_related("campaign", "routing").get(pk=delivery.pk)
     also = {"paused_from": None, "start_by": start_by, **rerouting.resumed(fresh)}
     _run(delivery, by, Act.RESUME, "resumed", "not_paused", **also)
-    queue.ring_delivery(delivery.pk)
+    queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery.pk)
 
 
 @audited("stop")

@@ -61,7 +61,7 @@ def settle_in_doubt(delivery: Delivery, by: Any, *, decision: Decision, log_ids:
             decision=decision,
         )
     if decision == "resend":
-        queue.ring_delivery(delivery.pk)
+        queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery.pk)
     delivery.refresh_from_db()
     return number
 
@@ -77,7 +77,7 @@ def send_again(delivery: Delivery, rows: Collection[tuple[int, int, int]]) -> in
         except Refused:
             return 0
         number = _settle(rows, LogMove.SETTLE_RESEND)
-    queue.ring_delivery(delivery.pk)
+    queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery.pk)
     return number
 
 

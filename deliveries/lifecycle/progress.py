@@ -23,7 +23,7 @@ def _one(delivery_id: int) -> QuerySet[Delivery]:
 
 
 def start(delivery_id: int) -> bool:
-    """Start pending → In progress once the contact date has come; rings the workers. Out: True if it started now."""
+    """Start pending → In progress once the contact date has come; enqueues batches. Out: True if it started now."""
     with transaction.atomic():
         waiting = _one(delivery_id).filter(contact_date__lte=Now(), validity_end__gt=Now())
         # Not while it may be undone, and not so late that somebody must confirm again (auto_start.py).
@@ -31,7 +31,7 @@ def start(delivery_id: int) -> bool:
         if not advance(waiting, Act.START, started_at=Now()):
             return False
         log_event(delivery_id, "started", _("Sending started."))
-        queue.ring_delivery(delivery_id)
+        queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery_id)
     return True
 
 
@@ -96,7 +96,9 @@ def clear_rest(delivery_id: int) -> None:
         reports.end_retries(delivery_id, ours_alone=True)
     elif state == State.FINISHED:
         if advance(_one(delivery_id).filter(Exists(_came_back())), Act.REOPEN, finished_at=None):
-            queue.ring_delivery(delivery_id)  # it finished just while a report asked for another try
+            queue.enqueue(
+                queue.Task.ENQUEUE_BATCHES, delivery_id
+            )  # it finished just while a report asked for another try
             return
         number = statuses.expire_unsent(delivery_id)
         if number:

@@ -64,7 +64,7 @@ def complete_missing(delivery: Delivery, by: Any, *, validity_end: datetime | No
         user=by,
         number=number,
     )
-    queue.ring_delivery(delivery.pk)
+    queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery.pk)
     delivery.refresh_from_db()
     return number
 

@@ -91,7 +91,7 @@ def _tell(delivery: Delivery, words: str) -> None:
 
 def _open(delivery: Delivery) -> None:
     Batch.objects.filter(delivery=delivery, gated=True, next_due_at__lte=Now()).update(gated=False)
-    queue.ring_delivery(delivery.pk)
+    queue.enqueue(queue.Task.ENQUEUE_BATCHES, delivery.pk)
 
 
 @audited("release_waves")

@@ -27,7 +27,7 @@ from liquid import escape
 from campaigns.content.compile import PIXEL_IMAGE, Compiled, Part, one_line
 from campaigns.content.fast_render import Choice, Constant, Field, Fields, Segment, Slot, SlotKind, Urls, Value
 from campaigns.content.liquid.work import Meter
-from campaigns.core import domains
+from campaigns.core.domains import BadAddress, ascii_address
 
 _SOFT = b"=\r\n"
 
@@ -84,10 +84,6 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _SAFE_URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")
 
 
-class BadAddress(ValueError):
-    """An address that cannot stand in a header or an envelope."""
-
-
 def words(text: str, room: int) -> str:
     """A header's text: as it is if it is plain ASCII of at most `room` characters, else encoded words, folded.
 
@@ -110,27 +106,18 @@ def _encoded_words(text: str) -> tuple[str, ...]:
     return tuple(f"=?utf-8?B?{b64encode(chunk).decode()}?=" for chunk in [*chunks, chunk])
 
 
-@lru_cache(maxsize=4096)
-def ascii_domain(domain: str) -> str:
-    """A domain as DNS and SMTP have it: lower case, international ones in punycode. Raises BadAddress."""
-    try:
-        return domains.ascii_domain(domain)
-    except domains.BadDomain as error:
-        raise BadAddress(str(error)) from error
-
-
-def ascii_address(address: str) -> str:
-    """`address` with its domain in ASCII. Raises BadAddress: no address, or a local part that needs SMTPUTF8."""
-    local, _, domain = address.rpartition("@")
-    if not _LOCAL_PART.fullmatch(local):
+def smtp_address(address: str) -> str:
+    """The address as plain SMTP carries it, its domain in ASCII. Raises BadAddress: no address, or a local part that
+    needs SMTPUTF8."""
+    if not _LOCAL_PART.fullmatch(address.rpartition("@")[0]):
         raise BadAddress(f"{address!r} is no address that plain SMTP can carry")
-    return f"{local}@{ascii_domain(domain)}"
+    return ascii_address(address)
 
 
 def mailbox(name: str, address: str) -> str:
     """A From, To or Reply-To value: `"Name" <address>`, quoted (RFC 5322 section 3.2.4) or in encoded words.
 
-    In: the address as `ascii_address` writes it.
+    In: the address as `smtp_address` writes it.
     """
     name = one_line(name)
     if not name:
@@ -325,7 +312,7 @@ class Template:
         """The message for one recipient, ready for the wire: CRLF, no line that starts with a dot, no final dot.
 
         In: {field: text}, at least those of `self.fields` (missing ones are empty); Message-ID without the angles;
-        the recipient as `ascii_address` writes him; his addresses (an empty optout_url leaves the List-Unsubscribe
+        the recipient as `smtp_address` writes him; his addresses (an empty optout_url leaves the List-Unsubscribe
         headers out); seconds since 1970; an address for List-Unsubscribe by mail; `text_only` for profiles that want
         no HTML. Raises RenderError: this recipient cannot be served, others can; PutOff: not now. ValueError: a bad
         Message-ID.
@@ -373,8 +360,8 @@ def compile_mime(
     complaints; `proof` for X-Proof, which marks a proof whatever its subject says; `around` the tokens of the addresses
     that fill() gets, which saves encoding each. Raises BadAddress.
     """
-    headers = [f"From: {mailbox(sender_name, ascii_address(sender))}", "MIME-Version: 1.0"]
-    headers += [f"Reply-To: {ascii_address(reply_to)}"] if reply_to else []
+    headers = [f"From: {mailbox(sender_name, smtp_address(sender))}", "MIME-Version: 1.0"]
+    headers += [f"Reply-To: {smtp_address(reply_to)}"] if reply_to else []
     headers += [f"Feedback-ID: {words(one_line(feedback_id), 60)}"] if feedback_id else []
     headers += [f"X-Proof: {words(one_line(proof), 60)}"] if proof else []
     headers += [f"X-Delivery: {words(one_line(delivery_code), 60)}"]

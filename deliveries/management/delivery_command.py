@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from deliveries.lifecycle import commands
+from deliveries.ledger import errors
 from deliveries.models import Delivery
 
 
 class Refused(CommandError):
     """Printed as “Refused: …”."""
+
+
+@contextmanager
+def refusing(*also: type[Exception]) -> Iterator[None]:
+    """Try an act: what it may not, or cannot do now, is one line; and so are the exceptions `also`. Raises Refused."""
+    foreseen: tuple[type[Exception], ...] = (errors.Refused, PermissionDenied, *also)
+    try:
+        yield
+    except foreseen as refusal:
+        raise Refused(str(refusal)) from None
 
 
 def code(text: str) -> int:
@@ -54,10 +66,8 @@ class ActCommand(BaseCommand):
 
     def perform(self, delivery: Delivery, name: str) -> None:
         """Let the user called `name` act on `delivery`, and say so. Raises Refused."""
-        try:
+        with refusing():
             self.act(delivery, self.user(name))
-        except (commands.Refused, PermissionDenied) as refusal:
-            raise Refused(str(refusal)) from None
         self.stdout.write(self.done.format(delivery=delivery, user=name))
 
     def user(self, name: str) -> Any:

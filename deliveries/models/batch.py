@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from .counters import COUNTERS, OUTCOMES
 from .delivery import Delivery
 
 
 class Batch(models.Model):
-    """A slice of a delivery's sending logs that one worker leases at a time; carries their counters."""
+    """A slice of a delivery's sending logs that one worker leases at a time; a column for each of their COUNTERS."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="batches")
     number = models.PositiveIntegerField()
@@ -21,24 +25,14 @@ class Batch(models.Model):
     lease_until = models.DateTimeField(null=True)
     next_due_at = models.DateTimeField(null=True, default=timezone.now)  # NULL: nothing left to send here
     gated = models.BooleanField(default=False)  # of a later wave: not to be taken before it is let go (wave_gates.py)
-    # Counters, changed with the rows they count (statuses.py).
-    total = models.PositiveIntegerField(default=0)
-    pending = models.PositiveIntegerField(default=0)
-    in_doubt = models.PositiveIntegerField(default=0)
-    sent = models.PositiveIntegerField(default=0)
-    failed = models.PositiveIntegerField(default=0)
-    cancelled = models.PositiveIntegerField(default=0)
-    relayed = models.PositiveIntegerField(default=0)  # handed to the mail server, whatever came of it
-    retrying = models.PositiveIntegerField(default=0)  # will be tried again: deferred Pending and soft Failed rows
-    hard = models.PositiveIntegerField(default=0)  # of failed
-    soft = models.PositiveIntegerField(default=0)  # of failed
-    complaints = models.PositiveIntegerField(default=0)
+
+    total: int  # one of COUNTERS, whose columns are added below
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["delivery", "number"], name="batch_number"),
             models.CheckConstraint(
-                condition=Q(total=F("pending") + F("in_doubt") + F("sent") + F("failed") + F("cancelled")),
+                condition=Q(total=reduce(add, map(F, OUTCOMES))),
                 name="batch_balances",
             ),
         ]
@@ -52,5 +46,8 @@ class Batch(models.Model):
     def __str__(self) -> str:
         return f"DM{self.delivery_id}/{self.number}"
 
+
+for _name in COUNTERS:  # changed in the same transaction as the rows that they count
+    Batch.add_to_class(_name, models.PositiveIntegerField(default=0))
 
 DUE = Q(next_due_at__lte=Now()) | Q(next_due_at__lte=F("delivery__started_at"))  # the same, of batches

@@ -1,8 +1,8 @@
 """The typology's built-in control rules (domain.md §4.2): what a message must pass to become Ready.
 
-RULES is the table: phase, severity and the question asked. An error stops the preparation after its phase, whose other
-rules still speak; a warning goes to the log. A typology may switch some off or change their level
-(campaigns/messages/typologies.py). What content itself can be wrong with is campaigns/content/compile.py's to say.
+The catalogue with labels and levels is campaigns/models/typology_rules.py; here each code gets its phase and its
+question. An error stops the preparation after its phase, whose other rules still speak; a warning goes to the log. A
+typology may switch some off or change their level. What can be wrong with content is campaigns/content's to say.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from campaigns.messages import senders, typologies
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions
 from campaigns.models.schedule import TWO_TIMES
 from campaigns.models.typologies import levels
+from campaigns.models.typology_rules import CONTROL_RULES
 from campaigns.scheduling import date_formula, waves
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST
@@ -33,6 +34,7 @@ from deliveries.models.proofs import MOST
 from .validity import EFFECTIVE_LIMIT
 
 Findings = Iterable[tuple[str, str] | Problem]
+Ask = Callable[["Facts"], Findings]
 
 
 class Phase(Enum):
@@ -80,22 +82,44 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of the table. `ask` yields what is wrong: (where, words), or problems with a code of their own."""
+    """Some lines of the catalogue that one function asks. `ask` yields what is wrong: (where, words), or problems with
+    a code of their own."""
 
-    code: str
+    codes: tuple[str, ...]
     phase: Phase
-    severity: Severity
-    ask: Callable[[Facts], Findings]
+    ask: Ask
+
+    def problem(self, finding: Problem | tuple[str, str]) -> Problem:
+        """The finding with code and level."""
+        if isinstance(finding, Problem):
+            return finding
+        (where, words), code = finding, self.codes[0]
+        return Problem(where, 0, words, CONTROL_RULES[code].level, code)
+
+
+RULES: list[Rule] = []  # in the order in which they speak
+
+
+class Unlisted(LookupError):
+    """No such code in the catalogue, or one that has its function already."""
+
+
+def asks(*codes: str, phase: Phase) -> Callable[[Ask], Ask]:
+    """Registers the function of these control rules. Raises Unlisted when it is imported."""
+    known = {code for rule in RULES for code in rule.codes}
+    if wrong := [code for code in codes if code not in CONTROL_RULES or code in known]:
+        raise Unlisted(", ".join(wrong))
+
+    def register(ask: Ask) -> Ask:
+        RULES.append(Rule(codes, phase, ask))
+        return ask
+
+    return register
 
 
 def check(phase: Phase, facts: Facts) -> list[Problem]:
     """What the rules of `phase` find wrong, in the order of the table, at the levels of the message's typology."""
-    found = [
-        finding if isinstance(finding, Problem) else Problem(finding[0], 0, finding[1], rule.severity, rule.code)
-        for rule in RULES
-        if rule.phase is phase
-        for finding in rule.ask(facts)
-    ]
+    found = [rule.problem(finding) for rule in RULES if rule.phase is phase for finding in rule.ask(facts)]
     leveled = ((problem, facts.levels.get(problem.code, problem.severity)) for problem in found)
     return [replace(problem, severity=cast("Severity", level)) for problem, level in leveled if level != "off"]
 
@@ -103,6 +127,7 @@ def check(phase: Phase, facts: Facts) -> list[Problem]:
 _EARLY, _LATER, _LAST = Phase.START_OF_TARGETING, Phase.AFTER_TARGETING, Phase.START_OF_PERSONALIZATION
 
 
+@asks("target-missing", phase=_EARLY)
 def _target_missing(facts: Facts) -> Findings:
     audience = facts.message.audience
     if audience is None:
@@ -112,6 +137,7 @@ def _target_missing(facts: Facts) -> Findings:
             yield "Audience", _("%(problem)s Mend the filter “%(audience)s”.", problem=problem, audience=audience)
 
 
+@asks("typology", phase=_EARLY)
 def _typology(facts: Facts) -> Findings:
     """A program may have written what no form lets pass."""
     group = typologies.control_group(facts.message)
@@ -130,6 +156,7 @@ def _faults(checked: TypologyRule | ControlGroup) -> list[str]:
     return []
 
 
+@asks("sender-domain", phase=_EARLY)
 def _sender_domain(facts: Facts) -> Findings:
     brand, address = facts.message.brand, facts.content["sender_address"].lower()
     if not senders.covers(brand, address):
@@ -141,11 +168,13 @@ def _sender_domain(facts: Facts) -> Findings:
         yield "Sender", words
 
 
+@asks(senders.REPLY_TO, phase=_EARLY)
 def _reply_to(facts: Facts) -> Findings:
     if words := senders.about_reply_to(facts.message.brand, facts.content.get("reply_to", "")):
         yield "Sender", words
 
 
+@asks("sender-mask", phase=_EARLY)
 def _sender_mask(facts: Facts) -> Findings:
     routing = facts.delivery.routing
     masks = _lines(routing.sender_masks) if routing else []
@@ -159,12 +188,14 @@ def _sender_mask(facts: Facts) -> Findings:
         yield "Sender", words
 
 
+@asks("routing-missing", phase=_EARLY)
 def _routing_missing(facts: Facts) -> Findings:
     if facts.delivery.routing is None:
         words = _("There is no routing to send through. An administrator makes one and marks it as the default.")
         yield "Routing", words
 
 
+@asks("routing-disabled", phase=_EARLY)
 def _routing_disabled(facts: Facts) -> Findings:
     routing = facts.delivery.routing
     if routing and not routing.enabled:
@@ -174,6 +205,7 @@ def _routing_disabled(facts: Facts) -> Findings:
         yield "Routing", words
 
 
+@asks("validity-over", phase=_EARLY)
 def _validity_over(facts: Facts) -> Findings:
     end = facts.schedule.validity_end if facts.schedule else None
     if end and end <= facts.contact_date:
@@ -184,6 +216,7 @@ def _validity_over(facts: Facts) -> Findings:
         yield "Schedule", words
 
 
+@asks("waves", phase=_EARLY)
 def _waves(facts: Facts) -> Findings:
     try:
         waves.check(facts.schedule.waves if facts.schedule else "")
@@ -191,12 +224,14 @@ def _waves(facts: Facts) -> Findings:
         yield "Schedule", error.args[0]
 
 
+@asks("two-times", phase=_EARLY)
 def _two_times(facts: Facts) -> Findings:
     """People's own due times would hold for an execution's first run alone, and a date in one execution alone."""
     if facts.schedule and facts.schedule.is_dated and hasattr(facts.message, "recurrence"):
         yield "Schedule", _(TWO_TIMES)
 
 
+@asks("date-formula", phase=_EARLY)
 def _date_formula(facts: Facts) -> Findings:
     schedule = facts.schedule
     if schedule is None or schedule.mode != Schedule.Mode.FORMULA:
@@ -206,12 +241,14 @@ def _date_formula(facts: Facts) -> Findings:
         yield from (("Schedule", str(problem)) for problem in found)
 
 
+@asks("contact-date-missing", phase=_EARLY)
 def _contact_date_missing(facts: Facts) -> Findings:
     """A program may have left it out; the message must not leave at once because of that."""
     if facts.schedule and facts.schedule.is_dated and not facts.schedule.contact_date:
         yield "Schedule", _("The contact date is missing. Give it, or let the message leave once confirmed.")
 
 
+@asks("contact-date-past", phase=_EARLY)
 def _contact_date_past(facts: Facts) -> Findings:
     schedule = facts.schedule
     date = schedule.contact_date if schedule and schedule.is_dated else None
@@ -223,6 +260,7 @@ def _contact_date_past(facts: Facts) -> Findings:
         yield "Schedule", words
 
 
+@asks("duration-clamped", phase=_EARLY)
 def _duration_clamped(facts: Facts) -> Findings:
     """A longer duration is accepted and not used (domain.md §13, C8)."""
     schedule = facts.schedule
@@ -238,11 +276,13 @@ def _duration_clamped(facts: Facts) -> Findings:
         yield "Schedule", words
 
 
+@asks("target-empty", phase=_LATER)
 def _target_empty(facts: Facts) -> Findings:
     if not facts.to_deliver:
         yield "Audience", _("Nobody is left to deliver to. See the exclusion causes, or choose another audience.")
 
 
+@asks("proof-size", phase=Phase.PROOF)
 def _proof_size(facts: Facts) -> Findings:
     if facts.proof_size > MOST:
         words = _(
@@ -261,34 +301,16 @@ def _days(span: timedelta) -> str:
     return f"{span / timedelta(days=1):g}"
 
 
+_OF_THE_WHOLE = ("content-empty", "size")
+_IN_A_PART = [code for code, rule in CONTROL_RULES.items() if rule.content and code not in _OF_THE_WHOLE]
+
+
+@asks(*_OF_THE_WHOLE, phase=_LATER)
 def _content_empty(facts: Facts) -> Findings:
     return [problem for problem in facts.content_problems if problem.code in _OF_THE_WHOLE]
 
 
+@asks(*_IN_A_PART, phase=_LAST)
 def _content(facts: Facts) -> Findings:
     """Subject, syntax with its lines, opt-out link, URL labels, '&' in URLs, and whatever else content can have."""
     return [problem for problem in facts.content_problems if problem.code not in _OF_THE_WHOLE]
-
-
-_OF_THE_WHOLE = ("content-empty", "size")
-
-RULES: tuple[Rule, ...] = (
-    Rule("target-missing", _EARLY, "error", _target_missing),
-    Rule("typology", _EARLY, "error", _typology),
-    Rule("sender-domain", _EARLY, "error", _sender_domain),
-    Rule(senders.REPLY_TO, _EARLY, "warning", _reply_to),
-    Rule("sender-mask", _EARLY, "error", _sender_mask),
-    Rule("routing-missing", _EARLY, "error", _routing_missing),
-    Rule("routing-disabled", _EARLY, "error", _routing_disabled),
-    Rule("validity-over", _EARLY, "error", _validity_over),
-    Rule("waves", _EARLY, "error", _waves),
-    Rule("two-times", _EARLY, "error", _two_times),
-    Rule("date-formula", _EARLY, "error", _date_formula),
-    Rule("contact-date-missing", _EARLY, "error", _contact_date_missing),
-    Rule("contact-date-past", _EARLY, "warning", _contact_date_past),
-    Rule("duration-clamped", _EARLY, "warning", _duration_clamped),
-    Rule("target-empty", _LATER, "warning", _target_empty),
-    Rule("content-empty", _LATER, "error", _content_empty),
-    Rule("content", _LAST, "error", _content),
-    Rule("proof-size", Phase.PROOF, "error", _proof_size),
-)

@@ -10,7 +10,7 @@ from campaigns.models.typologies import entries
 from campaigns.targeting import audiences
 from deliveries.models.states import Reason
 
-from .target import ascii_address
+from .target import as_targeted
 from .target_table import Found, leave_out, temporary
 
 HIDDEN = (TypologyRule.Kind.ADDRESSES, TypologyRule.Kind.DOMAINS)  # of these the logs reveal the number alone
@@ -36,7 +36,7 @@ def _by_list(rule: TypologyRule) -> int:
     """Addresses of the target have their domain in ASCII, so the listed ones are written alike."""
     domains = rule.kind == TypologyRule.Kind.DOMAINS
     before = "x@" if domains else ""
-    written = {ascii_address(before + entry).removeprefix(before) for entry in entries(rule)}
+    written = {as_targeted(before + entry).removeprefix(before) for entry in entries(rule)}
     temporary(_LIST, "entry varchar(254) PRIMARY KEY", [(entry,) for entry in sorted(written) if entry])
     at = "STRPOS(address, '@')" if connection.vendor == "postgresql" else "INSTR(address, '@')"
     found = f"SUBSTR(address, {at} + 1)" if domains else "address"

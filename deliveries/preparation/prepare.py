@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -21,6 +21,7 @@ from campaigns.content.problems import Problem
 from campaigns.core import formats, secret_keys
 from campaigns.core.kept_text import Said
 from campaigns.core.kept_text import said as _
+from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.models import Audience, Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
@@ -41,13 +42,9 @@ SLICE = 50_000  # profile ids in one statement: about half a second on PostgreSQ
 DELETED_AT_ONCE, DELETED_BATCHES = 20_000, 4  # in one transaction
 _LOG = SendingLog._meta.db_table
 Severity = DeliveryEvent.Severity
-_SILENT_FOR = timedelta(seconds=60)
+SIGNS = SignsOfLife("preparation_at")  # of a preparation, and of a run that is added
 _CLEARABLE = frozenset({State.EDITING, State.PREPARATION_FAILED})
 _COUNTED, _ARBITRATED, _WRITTEN = 20, 30, 99  # percent of the progress ring
-
-
-class Superseded(Exception):
-    """The preparation was stopped, or somebody else carries it on."""
 
 
 class Broken(Exception):
@@ -83,8 +80,8 @@ def run(delivery_id: int) -> None:
 
 
 def silent() -> QuerySet[Delivery]:
-    """Deliveries whose preparation nobody carries on: the sweeper rings a worker for each."""
-    return Delivery.objects.filter(state__in=PREPARING, preparation_at__lt=timezone.now() - _SILENT_FOR)
+    """Deliveries whose preparation nobody carries on: the sweeper enqueues each."""
+    return Delivery.objects.filter(SIGNS.silent, state__in=PREPARING)
 
 
 def void(delivery_id: int) -> None:
@@ -178,8 +175,7 @@ class Preparation:
 
     def alive(self, **changes: Any) -> None:
         """Give a sign of life and change the row, which stays locked to the transaction's end. Raises Superseded."""
-        if not self.mine.update(preparation_at=timezone.now(), **changes):
-            raise Superseded
+        SIGNS.give(self.mine, **changes)
 
     def log(self, code: str, words: str, severity: int = Severity.INFO, **details: Any) -> None:
         """Append a line to the delivery's log."""
@@ -373,7 +369,7 @@ def _delete_rows(delivery_id: int, guard: QuerySet[Delivery]) -> None:
     more = True
     while more:
         with transaction.atomic():
-            _hold(guard)
+            SIGNS.give(guard)
             more = _delete_some(delivery_id)
 
 
@@ -402,8 +398,3 @@ def _delete_control_group(delivery_id: int) -> int:
     rows = SendingLog.objects.filter(delivery_id=delivery_id, status=LogStatus.IGNORED, batch=None)
     some = SendingLog.objects.filter(pk__in=rows.values("pk")[:DELETED_AT_ONCE])
     return some._raw_delete(using=some.db)
-
-
-def _hold(guard: QuerySet[Delivery]) -> None:
-    if not guard.update(preparation_at=timezone.now()):
-        raise Superseded

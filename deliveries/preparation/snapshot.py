@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from campaigns.messages import tracking_options
 from campaigns.models import Message
-from campaigns.models.conditions import PERSONAL_FIELDS
+from campaigns.models.people.profile import PERSONAL_FIELDS
 
 from . import seed_addresses
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import idna
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import DatabaseError, connection
@@ -20,6 +19,7 @@ from django.db.models import Case, IntegerField, Model, Q, QuerySet, Value, When
 from django.db.models.functions import Length, StrIndex
 from django.utils import timezone
 
+from campaigns.core.domains import BadAddress, ascii_address
 from campaigns.models import Profile
 from campaigns.models.people import consent
 from deliveries.models import Batch, ExclusionLog, QuarantinedAddress, SendingLog
@@ -163,7 +163,7 @@ class Target:
             f"SELECT profile_id, address FROM {_TARGET} WHERE {octets} <> length(address) AND cause NOT IN (%s, %s)",
             [Reason.ADDRESS_EMPTY, Reason.BAD_QUALITY],
         )
-        written = [(ascii_address(address), pk) for pk, address in found]
+        written = [(as_targeted(address), pk) for pk, address in found]
         change = f"UPDATE {_TARGET} SET %s = %%s WHERE profile_id = %%s"
         with connection.cursor() as cursor:
             cursor.executemany(change % "address", [(address, pk) for address, pk in written if address])
@@ -289,12 +289,11 @@ def _defaults(model: type[Model], without: Collection[str]) -> dict[str, Any]:
     return {column: default for column, default in found.items() if default is not None}
 
 
-def ascii_address(address: str) -> str:
-    """The address with its domain in IDNA's ASCII form (RFC 5891), or '' if there is none that fits."""
-    local, _at, domain = address.rpartition("@")
+def as_targeted(address: str) -> str:
+    """The address as a target holds it: its domain in ASCII; '' if there is none that fits."""
     try:
-        written = f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
-    except (idna.IDNAError, UnicodeError):
+        written = ascii_address(address)
+    except BadAddress:
         return ""
     return written if len(written) <= MAX_ADDRESS else ""
 

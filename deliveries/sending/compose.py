@@ -22,11 +22,12 @@ from campaigns.content.fast_render import Fields, SlotKind
 from campaigns.content.links import Tracking
 from campaigns.content.liquid.work import Meter
 from campaigns.core import secret_keys
+from campaigns.core.domains import ascii_domain
 from campaigns.messages import profile_values
 from campaigns.models import Profile
 from deliveries.ledger.letter_tokens import old_tokens, tokens
 from deliveries.ledger.letter_tokens.tokens import Tokens
-from deliveries.mail.mime import ascii_address, ascii_domain, compile_mime
+from deliveries.mail.mime import compile_mime, smtp_address
 from deliveries.mail.smtp.transport import DsnRequest, Envelope
 from deliveries.models import Delivery
 from deliveries.preparation import seed_addresses
@@ -173,7 +174,7 @@ class Letter:
         dsn = DsnRequest(tokens.return_path.encode()) if mailing.reports else None
         # The return path names the row (VERP): whatever comes back is told apart by it alone.
         sender = f"b-{tokens.return_path}@{mailing.domain}".encode()
-        self.recipient = ascii_address(row.address)
+        self.recipient = smtp_address(row.address)
         self.envelope = Envelope(row.log_id, sender, self.recipient.encode(), dsn)
 
     def write(self) -> bytes:

@@ -17,11 +17,11 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from campaigns.content.problems import PutOff
+from campaigns.core.domains import BadAddress
 from deliveries.feedback import active_rules, apply_events, circuit_breaker
 from deliveries.ledger import reports, retry_policy
 from deliveries.ledger.change import ANSWERED, Change
 from deliveries.lifecycle import progress
-from deliveries.mail.mime import BadAddress
 from deliveries.mail.qualification.engine import REASONS, qualify
 from deliveries.mail.smtp.protocol import NotNow
 from deliveries.mail.smtp.transport import Envelope, Outcome, Reply

@@ -13,10 +13,10 @@ from django.db import DatabaseError
 
 from campaigns.content.problems import ContentError
 from campaigns.core import queue
+from campaigns.core.domains import BadAddress
 from campaigns.core.web.log_context import about
 from deliveries.lifecycle import progress
 from deliveries.lifecycle.confirming import rerouting
-from deliveries.mail.mime import BadAddress
 from deliveries.mail.smtp.transport import ServerUnavailable
 from deliveries.models import Batch, Delivery
 from deliveries.models.host import pulse
@@ -52,7 +52,7 @@ def send(batch_id: int) -> None:
             if monotonic() >= deadline or pulse.stopping() or not _work_on(candidate, deadline):
                 break
     for left in islice(leases.due(batch.delivery_id), 1):
-        queue.ring_batch(left)
+        queue.enqueue(queue.Task.SEND_BATCH, left)
     progress.conclude(batch.delivery_id)
 
 

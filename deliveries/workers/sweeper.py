@@ -1,4 +1,4 @@
-"""The sweeper: looks at the database every few seconds and sets going whatever waits, whoever lost the bell for it.
+"""The sweeper: looks at the database every few seconds and sets going whatever waits, whoever lost the task for it.
 
 Everything here may run at any time, again, and on several hosts at once.
 """
@@ -77,7 +77,7 @@ def _conclude() -> None:
 
 
 def _recover() -> None:
-    """Ring for the batches of dead workers, whatever their delivery's state: their rows must be settled."""
+    """Enqueue the batches of dead workers, whatever their delivery's state: their rows must be settled."""
     held = Batch.objects.filter(lease_until__isnull=False).filter(
         Q(lease_until__lte=Now()) | Q(holder=settings.HOST_ID)
     )
@@ -85,17 +85,17 @@ def _recover() -> None:
         lock = BatchLock.acquire(Path(settings.JOURNAL_DIR), batch.pk)
         if lock is not None:  # on this host nobody works on it
             lock.release()
-            queue.ring_batch(batch.pk)
+            queue.enqueue(queue.Task.SEND_BATCH, batch.pk)
 
 
-def _ring() -> None:
-    """Ring for due batches, as many as can be answered now: whoever answers goes on with the others. While tasks wait
+def _enqueue_due() -> None:
+    """Enqueue due batches, as many as can be taken now: whoever takes one goes on with the others. While tasks wait
     nothing is added: what is started or prepared meanwhile would stand in line behind it."""
     if get_broker().queue_size() > 0:
         return
     for delivery_id in list(Delivery.everything.filter(state__in=SENDING).values_list("pk", flat=True)):
         for batch_id in few_due(delivery_id):
-            queue.ring_batch(batch_id)
+            queue.enqueue(queue.Task.SEND_BATCH, batch_id)
 
 
 def few_due(delivery_id: int) -> Iterator[int]:
@@ -106,20 +106,21 @@ def few_due(delivery_id: int) -> Iterator[int]:
 
 
 def _prepare() -> None:
-    _each(prepare.silent(), queue.ring_preparation)
+    for delivery_id in list(prepare.silent().values_list("pk", flat=True)):
+        queue.enqueue(queue.Task.PREPARE_DELIVERY, delivery_id)
 
 
 def _import() -> None:
-    """Profile imports whose worker died, or whose bell was lost."""
+    """Imports whose task was lost or whose worker died."""
     if get_broker().queue_size() == 0:
-        for pk in list(import_profiles.silent().values_list("pk", flat=True)):
-            import_profiles.ring(pk)
+        for import_id in import_profiles.silent().values_list("pk", flat=True):
+            queue.enqueue(queue.Task.IMPORT_PROFILES, import_id)
 
 
 def _post() -> None:
-    """Webhooks that are due: the first try whose bell was lost, and all later ones."""
+    """Webhooks that are due: the first try whose task was lost, and all later ones."""
     if webhooks.waiting() and get_broker().queue_size() == 0:
-        queue.ring_webhooks()
+        queue.enqueue(queue.Task.POST_WEBHOOKS)
 
 
 def _collect() -> None:
@@ -131,9 +132,9 @@ STEPS: tuple[Callable[[], object], ...] = (
     executions.expire_requests,
     executions.tick,
     executions.prepare_forgotten,
-    runs.ring,
+    runs.enqueue_open,
     auto_start.start_unasked,
-    auto_start.ring_for_requests,
+    auto_start.enqueue_requests,
     _start,
     _expire,
     progress.end_retries,
@@ -142,7 +143,7 @@ STEPS: tuple[Callable[[], object], ...] = (
     _wake,
     _conclude,
     wave_gates.open_gates,
-    _ring,
+    _enqueue_due,
     _post,
     _prepare,
     _import,

@@ -31,6 +31,7 @@ _MOVED = {
     "deliveries.upkeep": "deliveries.workers.tasks",
     "reporting.tasks": "reporting.jobs.tasks",
 }
+_RENAMED = {"deliveries.workers.tasks.ring_batches": "deliveries.workers.tasks.enqueue_batches"}
 
 
 class Unlisted(ValueError):
@@ -52,7 +53,8 @@ def names() -> frozenset[str]:
 def present_name(function: Any) -> Any:
     """The name that a task has now, of the one that it had when it was queued; anything else is given back as it is."""
     room, dot, name = function.rpartition(".") if isinstance(function, str) else (None, "", "")
-    return f"{_MOVED[room]}{dot}{name}" if room in _MOVED else function
+    present = f"{_MOVED[room]}{dot}{name}" if room in _MOVED else function
+    return _RENAMED.get(present, present) if isinstance(present, str) else present
 
 
 def check(task: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from django.conf import settings
-from django_q.tasks import async_task
 
 from campaigns.core import queue
 from campaigns.core.web.log_context import about
@@ -13,7 +12,7 @@ from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress
 from deliveries.lifecycle.recurrence import halting, runs
 from deliveries.models.host import pulse
-from deliveries.models.host.pulse import LOST_SECONDS, TICK
+from deliveries.models.host.pulse import LOST_SECONDS
 from deliveries.models.storage import partitions
 from deliveries.models.storage.dedicated_connection import own_session
 from deliveries.preparation import prepare
@@ -34,7 +33,7 @@ def prepare_delivery(delivery_id: int) -> None:
         partitions.make_room(delivery_id)
         prepare.run(delivery_id)
     auto_start.start_unasked()
-    auto_start.ring_for_requests()
+    auto_start.enqueue_requests()
 
 
 def add_runs(execution_id: int) -> None:
@@ -74,10 +73,10 @@ def tell_series_off(series_id: int) -> None:
     halting.tell(series_id)
 
 
-def ring_batches(delivery_id: int) -> None:
-    """Set workers going on a delivery's due batches."""
+def enqueue_batches(delivery_id: int) -> None:
+    """Enqueue a delivery's due batches."""
     for batch_id in sweeper.few_due(delivery_id):
-        queue.ring_batch(batch_id)
+        queue.enqueue(queue.Task.SEND_BATCH, batch_id)
     progress.conclude(delivery_id)
 
 
@@ -98,7 +97,7 @@ def tick(host: str, asked_at: float) -> None:
     to another host is passed on, unless it is so old (seconds since 1970) that its host has asked again."""
     _begin()
     if host != settings.HOST_ID and time.time() - asked_at < LOST_SECONDS:
-        async_task(TICK, host, asked_at, q_options={"group": "tick"})
+        queue.enqueue(queue.Task.TICK, host, asked_at)
     sweeper.sweep()
     pulse.swept()
 

@@ -22,11 +22,11 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections
 from django_q.models import OrmQ
-from django_q.tasks import async_task
 
+from campaigns.core import queue
 from deliveries.models.host import pulse
 from deliveries.models.host.heartbeat import Heartbeat
-from deliveries.models.host.pulse import LOST_SECONDS, TICK
+from deliveries.models.host.pulse import LOST_SECONDS
 
 logger = logging.getLogger("deliveries.workers.watchdog")
 
@@ -217,7 +217,7 @@ def read_heart() -> Any:
 
 def ask_for_tick() -> None:
     """Enqueue a tick for this host."""
-    async_task(TICK, settings.HOST_ID, time.time(), q_options={"group": "tick"})
+    queue.enqueue(queue.Task.TICK, settings.HOST_ID, time.time())
 
 
 def forget_ticks() -> None:
@@ -225,7 +225,7 @@ def forget_ticks() -> None:
     if "orm" not in settings.Q_CLUSTER:
         return
     for queued in OrmQ.objects.order_by("pk")[:1000]:
-        if queued.func() == TICK:
+        if queued.func() == queue.Task.TICK:
             queued.delete()
 
 

@@ -12,12 +12,11 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
-from django_q.tasks import async_task
 
 from campaigns.accounts import permissions
-from campaigns.core.translate_kept import retold
+from campaigns.core import queue
+from deliveries.admin.refusals import told
 from deliveries.ledger.counters import counters
-from deliveries.lifecycle.commands import Refused
 from deliveries.models import Delivery
 from reporting.figures import kept_figures
 
@@ -56,19 +55,19 @@ def compute_stats(request: HttpRequest, pk: int) -> HttpResponse:
         raise SuspiciousOperation("nobody")
     if delivery.to_deliver > AT_ONCE:
         permissions.require_prepare(request.user, delivery.campaign)
-        async_task("reporting.jobs.tasks.compute_stats", delivery.pk, request.user.pk)
+        queue.enqueue(queue.Task.COMPUTE_STATS, delivery.pk, request.user.pk)
         messages.info(request, _("The stats are being computed; the log says when it is done."))
         return redirect(delivery)
-    try:
-        drift = kept_figures.compute_stats(delivery, request.user)
-    except Refused as refusal:
-        messages.error(request, retold(refusal.message))
-        return redirect(delivery)
-    if drift:
+    with told(request):
+        _say(request, len(kept_figures.compute_stats(delivery, request.user)))
+    return redirect(delivery)
+
+
+def _say(request: HttpRequest, drifted: int) -> None:
+    if drifted:
         text = ngettext(
-            "%d counter had drifted and was corrected.", "%d counters had drifted and were corrected.", len(drift)
+            "%d counter had drifted and was corrected.", "%d counters had drifted and were corrected.", drifted
         )
-        messages.warning(request, text % len(drift) + " " + _("The log says which."))
+        messages.warning(request, text % drifted + " " + _("The log says which."))
     else:
         messages.success(request, _("Computed from the logs: every counter was right."))
-    return redirect(delivery)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
-from campaigns.core.keyset_pagination import page_of
+from campaigns.core.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery
 from reporting.figures import breakdown, export_progress, exports, selections

@@ -17,12 +17,11 @@ from rest_framework.views import APIView
 
 from campaigns.accounts import permissions
 from campaigns.accounts.masking import EVERYTHING
-from campaigns.api.base import Conflict, InUnits, InUtc, KeyPagination, ModelRights, Selectable
+from campaigns.api.base import InUnits, InUtc, KeyPagination, ModelRights, Selectable
 from campaigns.api.idempotency import Idempotent
 from campaigns.models import Profile
 from deliveries.api.deliveries import COMMANDS
 from deliveries.ledger import masked_rows
-from deliveries.lifecycle.commands import Refused
 from deliveries.models import Delivery
 from reporting.figures import breakdown, kept_figures
 from reporting.figures.clicks import clicks_by_url
@@ -136,10 +135,7 @@ class StatsView(Idempotent, APIView):
     def post(self, request: Request, pk: int) -> Response:
         """403 without the right to prepare, 409 while another computation runs or when there is nothing to compute."""
         delivery = _readable(request, pk)
-        try:
-            kept_figures.compute_stats(delivery, request.user)
-        except Refused as refusal:
-            raise Conflict(refusal.message, code=refusal.code) from refusal
+        kept_figures.compute_stats(delivery, request.user)
         return Response(FiguresSerializer(Figures.objects.get(delivery=delivery)).data)
 
 

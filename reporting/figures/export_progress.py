@@ -18,13 +18,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.core import formats
+from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from deliveries.models import Delivery
 from reporting.models.exports import Export
 
 from .selections import Selection
 
 EVERY = 1.0  # seconds between two signs of life
-SILENT = timedelta(minutes=2)  # without one: whoever wrote the file is gone
+SIGNS = SignsOfLife("seen_at", timedelta(minutes=2))  # nobody takes a file over: it is asked for again
 LOOKS = 600  # of a page that asked for nothing, two seconds apart
 
 
@@ -65,8 +66,10 @@ class Progress(Watch):
         if time.monotonic() - self._told < EVERY:
             return
         self._told = time.monotonic()
-        if not self._row.filter(cancelled_at=None).update(rows=rows, seen_at=timezone.now()):
-            raise Cancelled
+        try:
+            SIGNS.give(self._row.filter(cancelled_at=None), rows=rows)
+        except Superseded:
+            raise Cancelled from None
 
     def end(self, rows: int, *, whole: bool) -> None:
         """Keep how it ended."""
@@ -97,7 +100,7 @@ def shown(export: Export | None) -> Shown:
         return Shown(_("Done: all %(rows)s rows are in the file.") % rows)
     if export.cancelled_at:
         return Shown(_("Cancelled after %(rows)s rows. The file is not complete: throw it away.") % rows)
-    if export.ended_at or timezone.now() - export.seen_at > SILENT:
+    if export.ended_at or SIGNS.is_silent(export.seen_at):
         return Shown(_("It ended after %(rows)s rows. The file is not complete: ask for it again.") % rows)
     if export.total is None:
         return Shown(_("Counting the rows…"), going=True)

@@ -25,6 +25,7 @@ from django_q.brokers import get_broker
 from campaigns.audit.trail import client_address
 from campaigns.models.audit.entries import AuditEntry
 from deliveries.models import Batch, Delivery
+from deliveries.models.counters import OUTCOMES
 from deliveries.models.feedback import RawReport
 from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import SENDING, State
@@ -33,7 +34,7 @@ from reporting.models import TrackingBuffer
 from reporting.tracking import buffer
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_OUTCOMES = ("pending", "in_doubt", "sent", "failed", "cancelled", "retrying")
+_OUTCOMES = (*OUTCOMES, "retrying")
 
 Sample = tuple[dict[str, str], float]
 Metric = tuple[str, str, str, list[Sample]]  # name, gauge or counter, what it is, values
@@ -116,7 +117,7 @@ def _hosts() -> Iterator[Metric]:
 
 
 def _waiting() -> Iterator[Metric]:
-    yield "office_tasks_queued", "gauge", "Doorbells that wait in the broker", _queue()
+    yield "office_tasks_queued", "gauge", "Tasks that wait in the broker", _queue()
     reports = RawReport.objects.filter(applied_at=None).aggregate(n=Count("pk"), oldest=Min("received_at"))
     yield (
         "office_feedback_waiting",

@@ -1,6 +1,6 @@
 """Which rows a figure, a list or a file is made of: named once, so that the page, the file and the number agree.
 
-A selection is querysets without common rows, each of which an index gives in order of id (deliveries.key_paging).
+A selection is querysets without common rows, each of which an index gives in order of id (campaigns/core/paging.py).
 Each is made for one reader: rows about people whom they may not read are masked, and counted all the same.
 """
 
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from campaigns.accounts.masking import Sight
+from campaigns.core.paging import walk
 from campaigns.core.search import starts_with
 from deliveries.ledger import exclusion_filters, masked_rows
 from deliveries.models import Delivery, ExclusionLog, SendingLog
@@ -46,11 +47,9 @@ class Selection:
     def rows(self) -> Iterator[Any]:
         """All rows, some thousands in memory at a time, whatever their number."""
         for part in self.parts:
-            last = 0
-            while chunk := list(part.filter(pk__gt=last).order_by("pk")[:CHUNK]):
+            for chunk in walk(part, CHUNK):
                 self.mask(chunk)
                 yield from chunk
-                last = chunk[-1].pk
 
     def count(self) -> int:
         """How many rows; counts them."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django_q.tasks import async_task
 
 from campaigns.accounts import staff_mail
+from campaigns.core import queue
 from campaigns.core.kept_text import said as _
 from deliveries.models import Delivery
 from reporting.alerts import evaluate
@@ -19,7 +19,7 @@ _BUDGET = 2 * settings.TASK_BUDGET_SECONDS  # well below the cluster's timeout, 
 def refresh_figures() -> None:
     """Hourly: opens and clicks of all deliveries that can still change; goes on in another task if there are many."""
     if not kept_figures.refresh_all(_BUDGET):
-        async_task("reporting.jobs.tasks.refresh_figures", q_options={"group": "refresh_figures"})
+        queue.enqueue(queue.Task.REFRESH_FIGURES)
 
 
 def compute_stats(delivery_id: int, user_id: int) -> None:
@@ -46,7 +46,7 @@ def check_drift() -> None:
 def purge() -> None:
     """Nightly: delete what is over its time; goes on in another task if there is much."""
     if not retention.purge(_BUDGET):
-        async_task("reporting.jobs.tasks.purge", q_options={"group": "purge"})
+        queue.enqueue(queue.Task.PURGE)
 
 
 def alert() -> None:

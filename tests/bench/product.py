@@ -91,7 +91,7 @@ def work(delivery_id: int, start: Any, answer: Any) -> None:
     from deliveries.models import Delivery
     from deliveries.sending import leases, work_on_batch
 
-    queue._ring = lambda task, *ids, **options: None  # nobody listens here
+    queue.enqueue = lambda task, *values: None  # nobody listens here
     connection.ensure_connection()
     start.wait(120)
     before = time.process_time()

@@ -147,8 +147,8 @@ def _flushall(trial: Trial) -> None:
         trial.pass_time(0.1)
 
 
-@fault("the same doorbell 100 times, on two clusters", quick="sqlite", early=True)
-def _doorbells(trial: Trial) -> None:
+@fault("the same task 100 times, on two clusters", quick="sqlite", early=True)
+def _tasks(trial: Trial) -> None:
     from django_q.tasks import async_task
 
     trial.second()

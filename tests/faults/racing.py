@@ -27,7 +27,7 @@ class Report:
 
     answers: dict[str, int] = field(default_factory=Counter)
     confirmed_events: int = 0
-    doorbells: int = 0
+    tasks: int = 0
     state: str = ""
     rounds: int = 0
     confirmed: int = 0
@@ -154,7 +154,7 @@ def race_confirms(users: list[Any], cookies: Any, number: int, report: Report) -
     delivery.refresh_from_db()
     report.state = delivery.get_state_display()
     report.confirmed_events = delivery.events.filter(code="confirmed").count()
-    report.doorbells = OrmQ.objects.count()
+    report.tasks = OrmQ.objects.count()
 
 
 def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> None:

@@ -35,7 +35,7 @@ def postgres(service: Callable[[str], str]) -> Iterator[str]:
 
 def assert_once(report: dict[str, Any], confirms: int) -> None:
     assert report["faults"] == []
-    assert (report["confirmed_events"], report["doorbells"], report["state"]) == (1, 1, "Start pending")
+    assert (report["confirmed_events"], report["tasks"], report["state"]) == (1, 1, "Start pending")
     won = report["answers"].pop("confirmed", 0) + report["answers"].pop("200", 0)
     assert won == 1
     assert sum(report["answers"].values()) == confirms - 1

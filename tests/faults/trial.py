@@ -99,7 +99,7 @@ class Trial:
         if not self.started:
             self.started = True
             type(self.delivery).objects.filter(pk=self.delivery.pk).update(state=State.START_PENDING)
-            queue.ring_start(self.delivery.pk)
+            queue.enqueue(queue.Task.START_DELIVERY, self.delivery.pk)
 
     def pass_time(self, seconds: float) -> None:
         """Look on."""

@@ -96,15 +96,15 @@ def work(host: str, point: str, count: int) -> None:
     settings.HOST_ID, settings.JOURNAL_DIR = host, Path(settings.JOURNAL_DIR) / host
     if point:
         arm(point, count)
-    rung: list[int] = []
-    queue._ring = lambda task, *ids, **options: rung.extend(ids if task == "send_batch" else ())
+    queued: list[int] = []
+    queue.enqueue = lambda task, *ids: queued.extend(ids if task == queue.Task.SEND_BATCH else ())
     while (
         Delivery.objects.exclude(state__in=ENDED).exists() or Batch.objects.filter(lease_until__isnull=False).exists()
     ):
         try:
             sweeper.sweep()
-            while rung:
-                work_on_batch.send(rung.pop(0))
+            while queued:
+                work_on_batch.send(queued.pop(0))
         except DatabaseError:  # the task fails; the next one begins with a new connection
             connection.close()
         time.sleep(0.02)

@@ -13,22 +13,10 @@ from campaigns.consent.changes import MOST_SOURCE, Flag, Origin, Way
 from campaigns.core.translate_kept import retold
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS
+from campaigns.models.people.profile import PERSONAL_FIELDS
 from campaigns.targeting import csv_profiles
 
-PERSON = (
-    "email",
-    "first_name",
-    "last_name",
-    "gender",
-    "birth_date",
-    "mobile",
-    "city",
-    "country",
-    "language",
-    "time_zone",
-    "email_format",
-    "attributes",
-)
+PERSON = (*PERSONAL_FIELDS, "email_format", "attributes")
 AGAIN = ("opt_in_again", "consent_source", "consent_seen")
 
 

@@ -14,6 +14,19 @@ from campaigns.models.units import unit_field
 
 from .consent import Consenting
 
+PERSONAL_FIELDS = (  # columns that a message may quote; forms, imports, filters and the API have them in this order
+    "email",
+    "first_name",
+    "last_name",
+    "gender",
+    "birth_date",
+    "mobile",
+    "city",
+    "country",
+    "language",
+    "time_zone",
+)
+
 
 class Profile(Consenting):
     """A person who may receive messages. Addresses are stored in lower case; two profiles may share one."""

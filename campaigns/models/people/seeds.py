@@ -13,21 +13,9 @@ from campaigns.core.time_zones import validate_time_zone
 from campaigns.models.audit.watched import Watched
 from campaigns.models.units import unit_field
 
-from .profile import Profile
+from .profile import PERSONAL_FIELDS, Profile
 
-QUOTED = (
-    "email",
-    "first_name",
-    "last_name",
-    "gender",
-    "birth_date",
-    "city",
-    "country",
-    "language",
-    "time_zone",
-    "email_format",
-    "attributes",
-)
+QUOTED = (*(name for name in PERSONAL_FIELDS if name != "mobile"), "email_format", "attributes")
 
 
 class TestProfile(models.Model):

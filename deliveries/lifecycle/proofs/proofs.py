@@ -272,4 +272,4 @@ def _send(
         reader.sending_log = log
     ProofRecipient.objects.bulk_create(readers)
     advance(Delivery.everything.filter(pk=carrier.pk), Act.SEND_PROOF)
-    queue.ring_delivery(carrier.pk)
+    queue.enqueue(queue.Task.ENQUEUE_BATCHES, carrier.pk)

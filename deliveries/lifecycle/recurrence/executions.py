@@ -74,7 +74,7 @@ def _switch_on(delivery: Delivery, recurrence: Recurrence, by: Any, now: datetim
     Delivery.objects.filter(pk=delivery.pk).update(campaign=recurrence.message.campaign_id)
     if advance(Delivery.objects.filter(pk=delivery.pk), Act.DISCARD):
         prepare.void(delivery.pk)
-        queue.ring_clearing(delivery.pk)
+        queue.enqueue(queue.Task.CLEAR_PREPARATION, delivery.pk)
     when = formats.moment(first, recurrence.time_zone)
     words = _("Series switched on by %(by)s; the first execution: %(when)s.", by=by, when=when)
     log_event(delivery, "series_on", words, user=by)
@@ -190,7 +190,7 @@ def _make_due(recurrence_id: int, now: datetime) -> Delivery | None:
         halted = _why_not(recurrence)
         if halted:
             if _switch_off(recurrence, series.pk, halting.HALTED, halted, severity=DeliveryEvent.Severity.ERROR):
-                queue.ring_series_off(series.pk)
+                queue.enqueue(queue.Task.TELL_SERIES_OFF, series.pk)
             return None
         coming = [recurrence.next_at, *recurrence.upcoming(recurrence.next_at, AT_ONCE)]
         due = [slot for slot in coming[:AT_ONCE] if slot <= now]
@@ -282,5 +282,5 @@ def _expire(execution: Delivery, code: str, words: str) -> None:
             return
         log_event(execution, code, words, severity=DeliveryEvent.Severity.WARNING)
         if code == "request_expired":
-            queue.ring_expired(execution.pk)
+            queue.enqueue(queue.Task.TELL_EXPIRED, execution.pk)
     statuses.cancel_unsent(execution.pk)

@@ -50,7 +50,7 @@ def _note(recurrence: Recurrence, words: str, by: Any) -> None:
     series = slots.series_of(recurrence)
     if series is not None:
         log_event(series, HALTED, words, user=by, severity=DeliveryEvent.Severity.WARNING)
-        queue.ring_series_off(series.pk)
+        queue.enqueue(queue.Task.TELL_SERIES_OFF, series.pk)
 
 
 def _who() -> Any:

@@ -8,7 +8,6 @@ may die anywhere and is carried on by another: whoever is in the execution's log
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from campaigns.core import formats, queue
 from campaigns.core.kept_text import said as _
+from campaigns.core.signs_of_life import Superseded
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused
@@ -29,7 +29,7 @@ from deliveries.models.runs import Run
 from deliveries.models.states import EDITABLE, PREPARING, RUNNING, Act, LogStatus, Reason, State, advance
 from deliveries.preparation import seal, validity
 from deliveries.preparation.control_rules import Phase
-from deliveries.preparation.prepare import Preparation, Superseded
+from deliveries.preparation.prepare import SIGNS, Preparation
 from deliveries.preparation.target import Target
 
 from . import slots
@@ -37,7 +37,6 @@ from . import slots
 logger = logging.getLogger("deliveries.lifecycle.recurrence.runs")
 
 TAKES = RUNNING | {State.PAUSED, State.FINISHED}  # states of an execution that people can be added to
-_SILENT_FOR = timedelta(seconds=60)
 
 
 def landing(recurrence: Recurrence, series: Delivery, slot: Any) -> Delivery | None:
@@ -63,7 +62,7 @@ def _changed(execution: Delivery) -> list[str]:
 
 
 def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
-    """Note that the slot's people are to be added to the execution; its sender is rung by `ring`."""
+    """Note that the slot's people are to be added to the execution; `enqueue_open` sets a worker going on it."""
     over = timezone.now() if late or not execution.preparation else None  # a preparation yet to come has them anyway
     _run, new = Run.objects.get_or_create(series=series, slot=slot, defaults={"execution": execution, "ended_at": over})
     if new and late:
@@ -71,12 +70,12 @@ def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> Non
         log_event(execution, "run_missed", words, severity=DeliveryEvent.Severity.WARNING, slot=slot.isoformat())
 
 
-def ring() -> None:
-    """Set a worker going on each execution with runs that nobody adds."""
+def enqueue_open() -> None:
+    """Enqueue each execution with runs that nobody adds."""
     waiting = Run.objects.filter(ended_at=None).values_list("execution", "begun_at", "execution__preparation_at")
     for execution_id, begun, alive_at in set(waiting):
-        if begun is None or alive_at is None or alive_at < timezone.now() - _SILENT_FOR:
-            queue.ring_runs(execution_id)
+        if begun is None or SIGNS.is_silent(alive_at):
+            queue.enqueue(queue.Task.ADD_RUNS, execution_id)
 
 
 def run(execution_id: int) -> None:
@@ -120,8 +119,7 @@ def _take(delivery: Delivery, runs: QuerySet[Run]) -> Addition | None:
         message = delivery.message
         here = Delivery.objects.filter(pk=delivery.pk, preparation=delivery.preparation, state__in=TAKES)
         begun = runs.filter(begun_at__isnull=False).exists()
-        lively = delivery.preparation_at and delivery.preparation_at > timezone.now() - _SILENT_FOR
-        if begun and lively:
+        if begun and not SIGNS.is_silent(delivery.preparation_at):
             return None
         if not here.update(preparation=F("preparation") + 1, preparation_at=timezone.now()):
             return None
@@ -168,7 +166,7 @@ class Addition(Preparation):
             target.first_batch = last.number + 1 if last else 0
             self.write(target)
         self.finish()
-        queue.ring_delivery(self.delivery.pk)
+        queue.enqueue(queue.Task.ENQUEUE_BATCHES, self.delivery.pk)
 
     def step(self, act: Act, **also: Any) -> None:
         """The state is that of the sending. Raises Superseded."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandParser
 
 from deliveries.lifecycle import evidence
-from deliveries.management.delivery_command import ActCommand, Refused, find
+from deliveries.management.delivery_command import ActCommand, find, refusing
 
 
 class Command(ActCommand):
@@ -25,10 +24,8 @@ class Command(ActCommand):
         delivery = find(options["delivery"])
         path = options["out"] or Path(evidence.file_name(delivery))
         user = self.user(options["user"])
-        try:
+        with refusing(OSError):
             evidence.require(user, delivery)
             with path.open("xb") as file:
                 evidence.pack(delivery, user, file)
-        except (PermissionDenied, OSError) as error:
-            raise Refused(str(error)) from None
         self.stdout.write(f"{path}: check it with `manage.py verify_evidence {path}`.")

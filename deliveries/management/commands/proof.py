@@ -3,12 +3,10 @@
 import argparse
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandParser
 
-from deliveries.lifecycle import commands
 from deliveries.lifecycle.proofs import proofs
-from deliveries.management.delivery_command import ActCommand, Refused, find
+from deliveries.management.delivery_command import ActCommand, Refused, find, refusing
 from deliveries.models import Delivery
 
 
@@ -46,8 +44,6 @@ class Command(ActCommand):
         return [pk for label, pk in found.items() if every or label in labels]
 
     def _send(self, delivery: Delivery, user: Any, readers: list[int], rows: list[proofs.Substitution]) -> None:
-        try:
+        with refusing():
             proof = proofs.send_proof(delivery, user, readers=readers, substitutions=rows)
-        except (commands.Refused, PermissionDenied) as refusal:
-            raise Refused(str(refusal)) from None
         self.stdout.write(self.done.format(number=proof.number, delivery=delivery, n=proof.recipients.count()))

@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 from . import outages
 from .heartbeat import Heartbeat
 
-TICK = "deliveries.workers.tasks.tick"
 LOST_SECONDS = 15.0  # a tick that was not consumed by then is asked for again
 BEAT_SECONDS = 2.0
 STOP_FILE = "CLUSTER_STOP_FILE"  # environment: while this file is there the cluster is being stopped

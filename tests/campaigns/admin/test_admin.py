@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from campaigns.admin.base import BoundedPaginator
 from campaigns.admin.preview import problems
+from campaigns.core.paging import BoundedPaginator
 from campaigns.models import Audience, Campaign, Message, Profile, Recurrence, Schedule
 from tests.campaigns.content.liquid.heavy_templates import ATTACK, within
 from tests.deliveries.page_form import posted

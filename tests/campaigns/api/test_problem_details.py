@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +81,11 @@ def test_what_one_may_not_use_is_refused_as_if_it_were_not_there(message: Any, m
     bodies = ({"message": message.pk}, {"message": 10**6})
     there, nowhere = (guest.post("/api/deliveries/", body) for body in bodies)
     assert there.status_code == nowhere.status_code == 403
+
+
+def test_views_leave_refusals_to_the_one_handler() -> None:
+    root = Path(__file__).parents[3]
+    rooms = [*root.glob("*/api/*.py"), *root.glob("*/admin/**/*.py")]
+    own = {room.name for room in rooms if re.search(r"except \(?[\w.]*\bRefused\b", room.read_text())}
+    assert len(rooms) > 30
+    assert own == {"refusals.py", "proofs.py"}  # the proofs' pages show the form again, with what was written

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from campaigns.messages import duplication, typologies
 from campaigns.models import ControlGroup, Message, Typology, TypologyRule, typology_rules
-from deliveries.preparation.control_rules import RULES
+from deliveries.preparation.control_rules import RULES, Phase, Unlisted, asks
 from tests.campaigns.admin.test_admin import form, url
 
 pytestmark = pytest.mark.django_db
@@ -27,9 +27,14 @@ def rule_form(**changes):
     return values | changes
 
 
-def test_every_control_rule_has_its_line_in_the_catalogue_with_the_same_level():
-    levels = {rule.code: rule.severity for rule in RULES if rule.code != "content"}  # that one has codes of its own
-    assert {code: typology_rules.CONTROL_RULES[code].level for code in levels} == levels
+def test_every_control_rule_of_the_catalogue_has_its_function():
+    assert sorted(code for rule in RULES for code in rule.codes) == sorted(typology_rules.CONTROL_RULES)
+
+
+@pytest.mark.parametrize("code", ["colour", "target-empty"])
+def test_a_function_for_no_rule_or_a_second_one_is_refused_when_it_is_imported(code):
+    with pytest.raises(Unlisted):
+        asks(code, phase=Phase.PROOF)
 
 
 @pytest.mark.parametrize("fields, field", [

@@ -1,6 +1,9 @@
 """Importing profiles: all or nothing, told line by line."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +105,11 @@ def test_a_killed_import_runs_again_from_the_start():
     ProfileImport.objects.filter(pk=held.pk).update(state="reading", run=1, lines=1)
     held.run = 1
     import_profiles.stage_lines(held, list(ProfileFile(bytes(held.data)).lines())[:1])  # what the dead worker left
+    import_profiles.run(held.pk)
+    held.refresh_from_db()
+    assert held.state == "reading" and not import_profiles.silent()  # its worker may live yet
+    ProfileImport.objects.update(alive_at=timezone.now() - timedelta(minutes=2))
+    assert import_profiles.silent().get() == held
     import_profiles.run(held.pk)
     held.refresh_from_db()
     assert (held.state, held.created, held.lines) == ("done", 2, 2)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from campaigns.content.compile import Compiled, compile_content
 from campaigns.content.problems import RenderError
-from deliveries.mail.mime import BadAddress, Template, ascii_address, compile_mime, encode
+from campaigns.core.domains import BadAddress
+from deliveries.mail.mime import Template, compile_mime, encode, smtp_address
 
 NAMES = ["first_name", "country"]
 SUBJECT = "Hello {{ first_name }}, {{ country | upcase }}"
@@ -219,7 +220,7 @@ def test_a_constant_message_differs_in_its_headers_alone() -> None:
 )
 def test_bad_addresses_are_refused(address: str) -> None:
     with pytest.raises(BadAddress):
-        ascii_address(address)
+        smtp_address(address)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_bad_addresses_are_refused(address: str) -> None:
     ],
 )
 def test_domains_become_ascii(address: str, ascii: str) -> None:
-    assert ascii_address(address) == ascii
+    assert smtp_address(address) == ascii
 
 
 def test_a_bad_message_id_is_refused() -> None:

@@ -30,7 +30,7 @@ def patch(user, message, **body):
 
 
 def work():
-    """One round of the sweeper and of the workers that it rings. Out: the newest execution, if there is any."""
+    """One round of the sweeper and of its workers. Out: the newest execution, if there is any."""
     executions.tick()
     for execution in Delivery.objects.filter(state=State.TARGETING_PENDING):
         prepare.run(execution.pk)

@@ -10,11 +10,8 @@ from django.utils import timezone
 
 from campaigns.models import Profile
 from deliveries.models import Batch, Delivery, SendingLog
+from deliveries.models.counters import COUNTERS
 from deliveries.models.states import State
-
-COUNTERS = (
-    "total", "pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft", "complaints",
-)  # fmt: skip
 
 CONTENT = {
     "subject": "Hello {{ first_name }}",

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from campaigns.consent import changes
 from campaigns.content.liquid import work
+from campaigns.core.queue import Task
 from campaigns.models import Profile
 from deliveries.ledger.letter_tokens import tokens
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
@@ -368,24 +369,24 @@ def test_a_fault_of_the_program_is_a_hindrance_and_counts_against_nobody(
 
 
 @pytest.fixture
-def rung(monkeypatch):
-    """What the sending rang for."""
-    bells = []
-    monkeypatch.setattr(work_on_batch.doorbells, "_ring", lambda task, *ids, **options: bells.append((task, *ids)))
-    return bells
+def queued(monkeypatch):
+    """What the sending put into the queue."""
+    tasks = []
+    monkeypatch.setattr(work_on_batch.queue, "enqueue", lambda *task: tasks.append(task))
+    return tasks
 
 
-def test_a_task_that_used_up_its_time_gives_back_and_rings_for_the_rest(server, message, routing, settings, rung):
+def test_a_task_that_used_up_its_time_gives_back_and_enqueues_the_rest(server, message, routing, settings, queued):
     server()
     settings.TASK_BUDGET_SECONDS = 0
     delivery = sending_delivery(message, routing)
     send(delivery)
     assert figures(delivery) == {"total": 3, "pending": 3}
-    assert rung == [("send_batch", delivery.batches.get().pk)]
+    assert queued == [(Task.SEND_BATCH, delivery.batches.get().pk)]
 
 
 def test_a_cluster_that_is_stopped_gives_unsent_rows_back_within_a_second(
-    server, message, routing, settings, monkeypatch, tmp_path, rung
+    server, message, routing, settings, monkeypatch, tmp_path, queued
 ):
     server()
     settings.CLAIM_WINDOW = 10
@@ -416,7 +417,7 @@ def test_a_server_that_refuses_the_sender_stops_the_delivery_not_its_recipients(
 
 def test_ringing_wakes_a_worker_and_a_delivery_without_recipients_is_finished(message, routing):
     delivery = sending_delivery(message, routing, recipients=0)
-    tasks.ring_batches(delivery.pk)
+    tasks.enqueue_batches(delivery.pk)
     delivery.refresh_from_db()
     assert delivery.state == State.FINISHED
 

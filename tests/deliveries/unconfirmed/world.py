@@ -64,7 +64,7 @@ class World:
         return [letter for server, one in taken if (letter := read(server.port, *one)) is not None]
 
     def turn(self, at: datetime | None = None) -> None:
-        """One round of the sweeper and of the workers that it rings. In: the time that recurrences see."""
+        """One round of the sweeper and of its workers. In: the time that recurrences see."""
         executions.tick(at)
         executions.prepare_forgotten()
         for pk in Delivery.objects.filter(state__in=PREPARING).values_list("pk", flat=True):

@@ -1,4 +1,4 @@
-"""The sweeper sets going whatever waits, and rings no more than it must."""
+"""The sweeper sets going whatever waits, and queues no more than it must."""
 
 from datetime import timedelta
 
@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from campaigns.core import queue
-from campaigns.models import ProfileImport
+from campaigns.core.queue import Task
+from campaigns.models.people.imports import ProfileImport
 from campaigns.targeting import import_profiles
 from deliveries.ledger.change import Change
 from deliveries.lifecycle import progress
@@ -22,60 +23,60 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def rung(settings, tmp_path, monkeypatch):
-    """What the sweeper rang for."""
+def queued(settings, tmp_path, monkeypatch):
+    """What the sweeper put into the queue."""
     settings.JOURNAL_DIR, settings.WORKERS = tmp_path / "journals", 2
-    bells = []
-    monkeypatch.setattr(queue, "_ring", lambda task, *ids, **options: bells.append((task, *ids)))
-    return bells
+    tasks = []
+    monkeypatch.setattr(queue, "enqueue", lambda *task: tasks.append(task))
+    return tasks
 
 
 def hour(number):
     return timezone.now() + timedelta(hours=number)
 
 
-def test_due_batches_are_rung_for_a_few_at_a_time(message, routing, rung):
+def test_due_batches_are_queued_a_few_at_a_time(message, routing, queued):
     delivery = sending_delivery(message, routing, recipients=6, batch_size=1)
     sweeper.sweep()
     first = list(delivery.batches.order_by("pk").values_list("pk", flat=True)[:2])
-    assert rung == [("send_batch", pk) for pk in first]
+    assert queued == [(Task.SEND_BATCH, pk) for pk in first]
 
 
-def test_only_workers_that_do_not_work_on_a_delivery_are_rung_for(message, routing, rung):
+def test_only_workers_that_do_not_work_on_a_delivery_are_queued_for(message, routing, queued):
     delivery = sending_delivery(message, routing, recipients=6, batch_size=1)
     Batch.objects.filter(number__in=(0, 1)).update(holder="another-host", lease_until=hour(1))
     sweeper.sweep()
-    assert not rung
+    assert not queued
     Batch.objects.filter(number=1).update(holder="", lease_until=None)
     sweeper.sweep()
-    assert rung == [("send_batch", delivery.batches.get(number=1).pk)]
+    assert queued == [(Task.SEND_BATCH, delivery.batches.get(number=1).pk)]
 
 
-def test_the_workers_of_every_living_host_are_rung_for(message, routing, rung):
+def test_the_workers_of_every_living_host_are_queued_for(message, routing, queued):
     sending_delivery(message, routing, recipients=9, batch_size=1)
     now = timezone.now()
     Heartbeat.objects.create(host="one", beat_at=now)
     Heartbeat.objects.create(host="two", beat_at=now)
     Heartbeat.objects.create(host="gone", beat_at=now - timedelta(minutes=5))
     sweeper.sweep()
-    assert len(rung) == 4
+    assert len(queued) == 4
 
 
-def test_nothing_is_rung_for_while_tasks_wait(message, routing, rung, monkeypatch):
+def test_nothing_is_queued_for_while_tasks_wait(message, routing, queued, monkeypatch):
     sending_delivery(message, routing)
     monkeypatch.setattr(sweeper.get_broker().__class__, "queue_size", lambda self: 1)
     sweeper.sweep()
-    assert not rung
+    assert not queued
 
 
 @pytest.mark.parametrize("changed", [{"state": State.PAUSED}, {"state": State.STOPPED}])
-def test_nothing_is_rung_for_a_delivery_that_does_not_send(message, routing, rung, changed):
+def test_nothing_is_queued_for_a_delivery_that_does_not_send(message, routing, queued, changed):
     sending_delivery(message, routing, **changed)
     sweeper.sweep()
-    assert not rung
+    assert not queued
 
 
-def test_a_delivery_starts_when_its_date_has_come(message, routing, rung):
+def test_a_delivery_starts_when_its_date_has_come(message, routing, queued):
     waiting = sending_delivery(message, routing, state=State.START_PENDING, started_at=None)
     later = sending_delivery(message, routing, state=State.START_PENDING, contact_date=hour(1))
     sweeper.sweep()
@@ -83,25 +84,25 @@ def test_a_delivery_starts_when_its_date_has_come(message, routing, rung):
     later.refresh_from_db()
     assert (waiting.state, later.state) == (State.IN_PROGRESS, State.START_PENDING)
     assert waiting.started_at
-    assert ("ring_batches", waiting.pk) in rung
+    assert (Task.ENQUEUE_BATCHES, waiting.pk) in queued
     assert waiting.events.filter(code="started").count() == 1
 
 
-def test_a_dead_workers_batch_is_rung_for_even_in_a_stopped_delivery(message, routing, rung):
+def test_a_dead_workers_batch_is_queued_for_even_in_a_stopped_delivery(message, routing, queued):
     delivery = sending_delivery(message, routing)
     leases.claim(leases.take(delivery.batches.get().pk), 2)
     Delivery.objects.update(state=State.STOPPED)
     sweeper.sweep()
-    assert rung == [("send_batch", delivery.batches.get().pk)]
+    assert queued == [(Task.SEND_BATCH, delivery.batches.get().pk)]
 
 
-def test_a_living_workers_batch_is_left_alone(message, routing, rung, settings):
+def test_a_living_workers_batch_is_left_alone(message, routing, queued, settings):
     delivery = sending_delivery(message, routing)
     batch_id = delivery.batches.get().pk
     with BatchLock.acquire(settings.JOURNAL_DIR, batch_id):
         leases.take(batch_id)
         sweeper.sweep()
-    assert not rung
+    assert not queued
 
 
 @pytest.mark.parametrize("state", [State.IN_PROGRESS, State.START_PENDING, State.RETRY_PENDING, State.PAUSED])
@@ -148,7 +149,7 @@ def test_a_delivery_with_nothing_left_is_finished_once(message, routing):
     assert delivery.events.filter(code="finished").count() == 1
 
 
-def test_deferred_rows_keep_the_delivery_open_until_they_are_due(message, routing, rung):
+def test_deferred_rows_keep_the_delivery_open_until_they_are_due(message, routing, queued):
     delivery = sending_delivery(message, routing)
     record(delivery, LogMove.DEFER, due_at=hour(1))
     sweeper.sweep()
@@ -159,7 +160,7 @@ def test_deferred_rows_keep_the_delivery_open_until_they_are_due(message, routin
     sweeper.sweep()
     delivery.refresh_from_db()
     assert delivery.state == State.RETRYING
-    assert rung[-1] == ("send_batch", delivery.batches.get().pk)
+    assert queued[-1] == (Task.SEND_BATCH, delivery.batches.get().pk)
 
 
 def test_a_hindered_delivery_does_not_pass_for_one_that_awaits_retries(message, routing):
@@ -188,11 +189,11 @@ def test_leftover_journals_are_collected(message, routing, settings):
     assert not list(settings.JOURNAL_DIR.glob("*.journal"))
 
 
-def test_one_broken_step_does_not_keep_the_others_from_running(message, routing, monkeypatch, rung, caplog):
+def test_one_broken_step_does_not_keep_the_others_from_running(message, routing, monkeypatch, queued, caplog):
     sending_delivery(message, routing)
     monkeypatch.setattr(sweeper, "STEPS", (broken, *sweeper.STEPS))
     sweeper.sweep()
-    assert rung
+    assert queued
     assert "broken" in caplog.text
 
 
@@ -201,14 +202,11 @@ def broken():
 
 
 @pytest.mark.parametrize("state", ["waiting", "reading"])
-def test_an_import_whose_worker_died_is_rung_for(preparer, monkeypatch, state):
-    rung = []
-    monkeypatch.setattr(import_profiles, "ring", rung.append)
-    held = import_profiles.start(b"email\nann@example.com\n", "people.csv", by=preparer)
-    ProfileImport.objects.filter(pk=held.pk).update(state=state)
-    rung.clear()
+def test_an_import_that_nobody_carries_on_is_queued_again(state, queued):
+    silent, hopeless, _alive = (import_profiles.start(b"email\nann@example.com\n", "p.csv", by=None) for _ in range(3))
+    ProfileImport.objects.update(state=state)
+    ProfileImport.objects.filter(pk__in=[silent.pk, hopeless.pk]).update(alive_at=hour(-1))
+    ProfileImport.objects.filter(pk=hopeless.pk).update(run=import_profiles.MOST_RUNS)
+    queued.clear()
     sweeper.sweep()
-    assert not rung
-    ProfileImport.objects.filter(pk=held.pk).update(alive_at=timezone.now() - timedelta(minutes=2))
-    sweeper.sweep()
-    assert rung == [held.pk]
+    assert queued == [(Task.IMPORT_PROFILES, silent.pk)]

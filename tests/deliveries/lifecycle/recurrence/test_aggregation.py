@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
+from campaigns.core import queue
 from campaigns.models import ControlGroup, Profile, Recurrence, Typology
 from deliveries.ledger.counters import series_counters
 from deliveries.lifecycle import auto_start, commands, deletion, progress
@@ -245,13 +246,13 @@ def test_a_run_that_comes_late_adds_nobody_and_says_so(at):
     assert execution.sending_logs.count() == 3
 
 
-def test_the_sweeper_rings_for_runs(at, series, monkeypatch):
+def test_the_sweeper_enqueues_runs(at, series, monkeypatch):
     (execution,) = at(9)
-    rung = []
-    monkeypatch.setattr("campaigns.core.queue.ring_runs", rung.append)
+    queued = []
+    monkeypatch.setattr(queue, "enqueue", lambda *task: queued.append(task))
     Run.objects.create(series=series, slot=NINE + HOUR, execution=execution)
     sweeper.sweep()
-    assert rung == [execution.pk]
+    assert (queue.Task.ADD_RUNS, execution.pk) in queued
 
 
 def test_the_series_sums_its_executions(at, series):

@@ -9,6 +9,7 @@ import time_machine
 from django.core import mail
 from django.core.exceptions import PermissionDenied
 
+from campaigns.core import queue
 from campaigns.models import Recurrence, Schedule, Typology
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.lifecycle import auto_start, commands
@@ -298,15 +299,15 @@ def test_an_expired_request_sends_nothing_for_good(make_series, eve, starter):
 
 
 def test_those_who_were_asked_are_told_that_it_is_too_late(make_series, eve, starter, monkeypatch):
-    rung = []
-    monkeypatch.setattr("campaigns.core.queue.ring_expired", rung.append)
+    queued = []
+    monkeypatch.setattr(queue, "enqueue", lambda *task: queued.append(task))
     series = make_series(request_confirmation=True)
     eve.move_to(NINE)
     executions.tick()
     execution = prepared(series)
     Delivery.objects.filter(pk=execution.pk).update(expires_at="2000-01-01T00:00Z")
     executions.expire_requests()
-    assert rung == [execution.pk]
+    assert queued.count((queue.Task.TELL_EXPIRED, execution.pk)) == 1
     auto_start.tell_expired(execution.pk)
     assert [m.to for m in mail.outbox] == [["starter@example.com"]] and "Expired" in mail.outbox[0].subject
 

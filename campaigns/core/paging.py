@@ -1,15 +1,21 @@
-"""Pages of long lists by key: a page costs the same wherever it is, and nothing is counted."""
+"""Pages of long lists: by key, where a page costs the same wherever it is and nothing is counted; or by number as the
+admin has them, counted up to a bound.
+
+The API's lists are paged by key, too, by the framework's own cursors (campaigns/api/base.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
 ROWS = 50
 _GREATEST = 2**63 - 1
@@ -61,3 +67,28 @@ def _first_rows(parts: Iterable[QuerySet[Any]], key: int | None, descending: boo
 
 def _number(text: str) -> int | None:
     return min(int(text), _GREATEST) if text.isdecimal() and len(text) < 30 else None
+
+
+def walk(rows: QuerySet[Any], size: int) -> Iterator[list[Any]]:
+    """All rows in the order of their keys, at most `size` in memory at a time, each time in a statement of its own."""
+    last = 0
+    while some := list(rows.filter(pk__gt=last).order_by("pk")[:size]):
+        yield some
+        last = some[-1].pk
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than `LIMIT`: a COUNT over millions would cost more than the page. Search reaches the rest."""
+
+    LIMIT = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, at most LIMIT."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.LIMIT].count())
+
+    @property
+    def cut(self) -> bool:
+        """True if there may be more rows than it counts."""
+        return self.count >= self.LIMIT
