@@ -37,6 +37,7 @@ from .connections import Wire
 from .database_thread import Clerk
 from .journal import Journal, JournalFailed
 from .leases import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
+from .stages import FOLLOWERS, Stage
 
 logger = logging.getLogger("deliveries.sending.work_on_batch")
 
@@ -71,11 +72,10 @@ class Sender:
         self._window = settings.CLAIM_WINDOW
         self._returns: Counter[int] = Counter()
         self._changes: list[Change] = []
-        self._ending = self._exhausted = self._alone = False
+        self._stage = Stage.SENDING
         self._record_at = self._look_at = 0.0
         self._clerk = Clerk()
         self._collected: Callable[[Any], None] = _nothing  # takes what the clerk's work gives
-        self._claiming = False
         self._error: DatabaseError | None = None
         self.journal_error: JournalFailed | None = None
         self.refused_us = ""  # in words, when the server refuses us and not a recipient
@@ -90,19 +90,34 @@ class Sender:
         active_rules.rules()
         with self._clerk:
             try:
-                while not (self._ending or (self._exhausted and not self._rows)):
+                while self._has_work():
                     wire.run(self._next, self._tick)
             finally:
                 for letter in self._open.values():
                     self._pace.answered(letter.row.address)
                 self._collect()
-                if (self._changes or self._slowed) and self._error is None:
+                if (self._changes or self._slowed) and self._stage is not Stage.CUT_OFF:
                     self._record()
                     self._collect()
         if self._error is not None:
             raise self._error
         if self._open:  # giving them back could send them twice: leave them to the journal
             raise RuntimeError(f"batch {self.lease.batch_id}: {len(self._open)} messages ended without an answer")
+
+    # The stage: see stages.py
+
+    def _become(self, stage: Stage) -> None:
+        """The only place where the stage changes."""
+        assert stage in FOLLOWERS[self._stage], (self._stage, stage)
+        self._stage = stage
+
+    def _end(self) -> None:
+        """Begin no message any more; said again, it changes nothing."""
+        if self._stage.begins:
+            self._become(Stage.ENDING)
+
+    def _has_work(self) -> bool:
+        return self._stage.begins and (self._stage is not Stage.EXHAUSTED or bool(self._rows))
 
     # What the wire asks
 
@@ -138,27 +153,31 @@ class Sender:
 
     def _claim(self) -> bool:
         """Wait for the next window, if there is one; a suspicious row comes only when nothing else is under way."""
-        if not self._claiming:
-            if self._ending or self._exhausted or (self._alone and self._open):
-                return False
+        if self._stage is Stage.SENDING or (self._stage is Stage.ALONE and not self._open):
             self._begin_claim()
+        elif self._stage is not Stage.CLAIMING:
+            return False
         self._collect()
         return bool(self._rows)
 
     def _begin_claim(self) -> None:
-        self._claiming = True
-        self._give(lambda: leases.claim(self.lease, self._window, self.mailing.columns), self._claimed)
+        self._collect()  # what is under way may end the sending
+        if self._stage.begins:
+            self._become(Stage.CLAIMING)
+            self._give(lambda: leases.claim(self.lease, self._window, self.mailing.columns), self._claimed)
 
     def _claimed(self, rows: list[Claimed]) -> None:
-        self._claiming = False
-        self._exhausted = not rows
-        self._alone = bool(rows) and rows[0].claims >= CLAIMS_SUSPECT
         self._rows.extend(rows)
+        if self._stage is not Stage.CLAIMING:  # it ended meanwhile: the batch's release gives these rows back
+            return
+        if not rows:
+            self._become(Stage.EXHAUSTED)
+        else:
+            self._become(Stage.ALONE if rows[0].claims >= CLAIMS_SUSPECT else Stage.SENDING)
 
     def _wants_rows(self) -> bool:
         """The next window is fetched while the last one is being sent."""
-        few = len(self._rows) * 2 <= self._window
-        return few and not (self._ending or self._exhausted or self._alone)
+        return self._stage is Stage.SENDING and len(self._rows) * 2 <= self._window
 
     def _unsendable(self, row: Claimed) -> Change | None:
         """The end of a row that may not be sent: opted out or quarantined since the preparation (domain.md §4.6)."""
@@ -179,14 +198,16 @@ class Sender:
             raise NotNow(str(error)) from error
 
     def _may_send(self) -> bool:
-        self._ending |= not self.lease.may_send or self.journal_error is not None
-        return not self._ending
+        if not self.lease.may_send:
+            self._end()
+        return self._stage.begins
 
     def _intent(self, key: int) -> None:
         try:
             self.journal.intent(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
             raise
 
     def _accept(self, key: int) -> None:
@@ -194,7 +215,8 @@ class Sender:
         try:
             self.journal.accepted(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
 
     # What the wire tells
 
@@ -204,18 +226,19 @@ class Sender:
         if self._clerk.done:
             self._collect()
         now = monotonic()
-        self._ending |= now >= self.deadline
+        if now >= self.deadline:
+            self._end()
         waiting = len(self._changes) + len(self._slowed)
         if waiting >= 2 * RECORD_ROWS:
             self._collect()
-        if self._clerk.idle and self._error is None:
-            if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or self._ending):
+        if self._clerk.idle and self._stage is not Stage.CUT_OFF:
+            if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or not self._stage.begins):
                 self._record()
             elif self._wants_rows():
                 self._begin_claim()
             elif now >= self._look_at:
                 self._look()
-        return not self._ending
+        return self._stage.begins
 
     def _answered(self, reply: Reply) -> None:
         row = self._open.pop(reply.key).row
@@ -239,14 +262,15 @@ class Sender:
         try:
             self.journal.refused(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
 
     def _returned(self, row: Claimed, reply: Reply) -> None:
         """No byte left: it goes again over another connection, or is given back when the batch is released."""
         self._returns[row.log_id] += 1
         if self._returns[row.log_id] >= RETURNS:
             self._note(self._deferred(row, reply))
-        elif not self._ending:
+        elif self._stage.begins:
             self._rows.append(row)
 
     def _doubtful(self, row: Claimed, reply: Reply) -> None:
@@ -268,7 +292,8 @@ class Sender:
         else:
             how, reason, _detail = _verdict(reply)
             if reply.stage == "mail" and how is FailureType.IGNORED:
-                self.refused_us, self._ending = f"The mail server refuses the sender: {_words(reply)}", True
+                self.refused_us = f"The mail server refuses the sender: {_words(reply)}"
+                self._end()
                 return
             move = LogMove.FAIL if reply.stage == "local" else LogMove.REFUSE
             self._note(Change(row.log_id, move, row.attempts, how, reason, _words(reply)))
@@ -325,7 +350,6 @@ class Sender:
     # What the clerk does
 
     def _give(self, act: Callable[[], Any], collected: Callable[[Any], None]) -> None:
-        self._collect()
         self._collected = collected
         self._look_at = monotonic() + LOOK_SECONDS
         self._clerk.give(act)
@@ -337,17 +361,19 @@ class Sender:
         try:
             self._collected(self._clerk.collect())
         except (LeaseLost, DatabaseError) as error:
-            self._claiming = False
             self._lose(error)
-        self._ending |= not self.lease.may_send or pulse.stopping()
+        if not self.lease.may_send or pulse.stopping():
+            self._end()
 
     def _lose(self, error: Exception) -> None:
         """No more may be begun; what is under way is answered and noted in the journal."""
-        if not self._ending:
+        if self._stage.begins:
             logger.warning("batch %s, fence %s: %r", self.lease.batch_id, self.lease.fence, error)
-        self._ending = True
-        if isinstance(error, DatabaseError):
+        if not isinstance(error, DatabaseError):
+            self._end()
+        elif self._stage is not Stage.CUT_OFF:
             self._error = error
+            self._become(Stage.CUT_OFF)
 
 
 def _nothing(_result: Any) -> None:
