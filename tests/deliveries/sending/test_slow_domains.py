@@ -1,6 +1,6 @@
 """One domain's limits and trouble slow its own mail alone."""
 
-import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -12,7 +12,7 @@ from deliveries.models.routing import Routing
 from deliveries.models.states import LogStatus
 from deliveries.sending import connections, work_on_batch
 from deliveries.sending import leases as batches
-from tests.sink.server import Sink
+from tests.sink.server import in_a_thread
 
 from .sending_rows import figures, sending_delivery, true_figures
 
@@ -24,20 +24,15 @@ def sink(settings, tmp_path, routing):
     """sink(behaviour, limits) starts a server, and gives the routing its port and limits."""
     settings.JOURNAL_DIR = tmp_path / "journals"
     connections.hang_up()
-    running = []
+    with ExitStack() as running:
 
-    def start(behaviour="accept", limits=None):
-        server = Sink(tmp_path / "sink", behaviour=behaviour)
-        running.append((server, threading.Thread(target=server.run)))
-        running[-1][1].start()
-        Routing.objects.filter(pk=routing.pk).update(port=server.port, domain_limits=limits or {})
-        routing.refresh_from_db()
+        def start(behaviour="accept", limits=None):
+            server = running.enter_context(in_a_thread(tmp_path / "sink", behaviour))
+            Routing.objects.filter(pk=routing.pk).update(port=server.port, domain_limits=limits or {})
+            routing.refresh_from_db()
 
-    yield start
-    connections.hang_up()
-    for server, thread in running:
-        server.stop()
-        thread.join()
+        yield start
+        connections.hang_up()
 
 
 def send(message, routing, number=60):

@@ -1,6 +1,6 @@
 """The sending loop against a real server: every outcome, pauses and stops, what stands in the way."""
 
-import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -18,7 +18,7 @@ from deliveries.sending.journal import Journal, JournalFailed
 from deliveries.workers import tasks
 from tests.campaigns.content.liquid.heavy_templates import within
 from tests.sink import tally
-from tests.sink.server import Sink
+from tests.sink.server import in_a_thread
 
 from .sending_rows import CONTENT, figures, sending_delivery, true_figures
 
@@ -35,21 +35,15 @@ def place(settings, tmp_path):
 @pytest.fixture
 def server(tmp_path, routing):
     """server(behaviour) starts a sink and points the routing at it; the sink's notes are in tmp_path/sink."""
-    running = []
+    with ExitStack() as running:
 
-    def start(behaviour="accept", **options):
-        sink = Sink(tmp_path / "sink", behaviour=behaviour, **options)
-        thread = threading.Thread(target=sink.run)
-        thread.start()
-        running.append((sink, thread))
-        Routing.objects.filter(pk=routing.pk).update(port=sink.port)
-        routing.port = sink.port
-        return sink
+        def start(behaviour="accept", **options):
+            sink = running.enter_context(in_a_thread(tmp_path / "sink", behaviour, **options))
+            Routing.objects.filter(pk=routing.pk).update(port=sink.port)
+            routing.port = sink.port
+            return sink
 
-    yield start
-    for sink, thread in running:
-        sink.stop()
-        thread.join()
+        yield start
 
 
 def send(delivery):
