@@ -87,7 +87,7 @@ class UnitViewSet(
 
 
 class RightsSerializer(serializers.Serializer[Any]):
-    """Mixin: roles and unit of a person or a group, given by granting.give."""
+    """Mixin: roles and unit of a person or a group, given by grants.give."""
 
     roles = serializers.ListField(child=serializers.ChoiceField(choices=list(access.ROLES)), required=False)
     unit = ReadableKey(queryset=OrganizationalUnit.objects.all(), required=False, allow_null=True)

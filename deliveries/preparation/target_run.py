@@ -17,7 +17,7 @@ from campaigns.models import Audience, Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 
 from . import exclusion_order, fatigue_rules, waves
 from .target import Target
@@ -68,7 +68,7 @@ class TargetRun:
         low, last = self._ids = (ends["low"] or 0, ends["high"] or -1)
         while low <= last:
             high = min(low + SLICE - 1, last)
-            pulse.beat()
+            heartbeat.beat()
             self.holder.progress(self._percent(high, 0, COUNTED))
             target.add(audiences.profiles(self.audience, (low, high), unit))
             rest = audiences.profiles(self.audience, (high + 1, last), unit)
@@ -95,7 +95,7 @@ class TargetRun:
 
     def going_on(self) -> None:
         """Between two steps of the arbitration. Raises Superseded."""
-        pulse.beat()
+        heartbeat.beat()
         self.holder.alive()
 
     def write(self, target: Target) -> None:
@@ -103,7 +103,7 @@ class TargetRun:
         high = 0
         while (low := target.first_from(high + 1)) is not None:
             high = min(low + SLICE - 1, self._ids[1])
-            pulse.beat()
+            heartbeat.beat()
             with transaction.atomic():
                 self.holder.progress(self._percent(high, ARBITRATED, WRITTEN))
                 to_deliver, left_out = target.write(self.delivery.pk, (low, high), self.due_at)

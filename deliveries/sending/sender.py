@@ -1,7 +1,7 @@
 """Sends the due rows of one leased batch: claim, build, send, note in the journal, record (house: sending, point 3).
 
-Claims and results go through the clerk, so that the next rows are fetched and the last results written while mail
-leaves. From the first envelope to the last answer nothing else here may ask the database.
+Claims and results go through a database thread, so that the next rows are fetched and the last results written while
+mail leaves. From the first envelope to the last answer nothing else here may ask the database.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from deliveries.mail.smtp.protocol import NotNow
 from deliveries.mail.smtp.transport import Envelope, Outcome, Reply
 from deliveries.mail.throttle import HOLD
 from deliveries.models import QuarantinedAddress
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason
 
 from . import connections, leases, results
-from .compose import Letter, Mailing
-from .connections import Wire
-from .database_thread import Clerk
+from .compose import Composer, RenderedMessage
+from .connections import JournaledTransport
+from .database_thread import DatabaseThread
 from .journal import Journal, JournalFailed
 from .leases import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
 from .stages import FOLLOWERS, Stage
@@ -49,12 +49,12 @@ _AT_THE_BODY = ("body", "final")  # stages at which an intent has been noted
 
 
 class Sender:
-    """Sends the due rows of one leased batch over a wire."""
+    """Sends the due rows of one leased batch over the connections of its routing."""
 
     def __init__(
         self,
         lease: Lease,
-        mailing: Mailing,
+        composer: Composer,
         journal: Journal,
         deadline: float,
         routing: Routing | None,
@@ -62,39 +62,39 @@ class Sender:
         relays: bool,
     ) -> None:
         """`deadline` of the monotonic clock; `relays`: a feedback service will report what becomes of a message."""
-        self.lease, self.mailing, self.journal, self.deadline = lease, mailing, journal, deadline
+        self.lease, self.composer, self.journal, self.deadline = lease, composer, journal, deadline
         self._accepted = LogMove.RELAY if relays else LogMove.ACCEPT
         self._policy, self._pace = reports.policy(routing), connections.pace(routing)
         self._slowed: list[tuple[int, float]] = []  # (row, seconds) whose domain must not get more now
         self._freed: list[tuple[int, int]] = []  # accepted, of addresses that had errors before
         self._rows: deque[Claimed] = deque()
-        self._open: dict[int, Letter] = {}  # begun and not answered
+        self._open: dict[int, RenderedMessage] = {}  # begun and not answered
         self._window = settings.CLAIM_WINDOW
         self._returns: Counter[int] = Counter()
         self._changes: list[Change] = []
         self._stage = Stage.SENDING
         self._record_at = self._look_at = 0.0
-        self._clerk = Clerk()
-        self._collected: Callable[[Any], None] = _nothing  # takes what the clerk's work gives
+        self._database = DatabaseThread()
+        self._collected: Callable[[Any], None] = _nothing  # takes what the database thread's work gives
         self._error: DatabaseError | None = None
         self.journal_error: JournalFailed | None = None
         self.refused_us = ""  # in words, when the server refuses us and not a recipient
 
-    def run(self, wire: Wire) -> None:
+    def run(self, transport: JournaledTransport) -> None:
         """Until nothing is due, the deadline passes or the delivery stops. All outcomes are recorded at the end.
 
         Raises ServerUnavailable; DatabaseError when results could not be recorded: the journal has them.
         """
-        wire.body, wire.on_intent, wire.on_accept = self._body, self._intent, self._accept
-        wire.may_send = self._may_send
+        transport.body, transport.on_intent, transport.on_accept = self._body, self._intent, self._accept
+        transport.may_send = self._may_send
         active_rules.rules()
-        with self._clerk:
+        with self._database:
             try:
                 while self._has_work():
-                    wire.run(self._next, self._tick)
+                    transport.run(self._next, self._tick)
             finally:
-                for letter in self._open.values():
-                    self._pace.answered(letter.row.address)
+                for message in self._open.values():
+                    self._pace.answered(message.row.address)
                 self._collect()
                 if (self._changes or self._slowed) and self._stage is not Stage.CUT_OFF:
                     self._record()
@@ -119,7 +119,7 @@ class Sender:
     def _has_work(self) -> bool:
         return self._stage.begins and (self._stage is not Stage.EXHAUSTED or bool(self._rows))
 
-    # What the wire asks
+    # What the transport asks
 
     def _next(self) -> Envelope | None:
         """The next envelope; rows that may not be sent are settled on the way, at most a window of them."""
@@ -131,15 +131,15 @@ class Sender:
                 change = self._unsendable(row)
                 if change is None and self._must_wait(row):
                     continue
-                letter = self.mailing.letter(row) if change is None else None
+                message = self.composer.compose(row) if change is None else None
             except BadAddress as error:
                 self._pace.answered(row.address)
                 change = _failed(row, Reason.BAD_QUALITY, str(error), FailureType.HARD)
             if change is not None:
                 self._note(change)
-            elif letter is not None:
-                self._open[row.log_id] = letter
-                return letter.envelope
+            elif message is not None:
+                self._open[row.log_id] = message
+                return message.envelope
         return None
 
     def _must_wait(self, row: Claimed) -> bool:
@@ -164,7 +164,7 @@ class Sender:
         self._collect()  # what is under way may end the sending
         if self._stage.begins:
             self._become(Stage.CLAIMING)
-            self._give(lambda: leases.claim(self.lease, self._window, self.mailing.columns), self._claimed)
+            self._give(lambda: leases.claim(self.lease, self._window, self.composer.columns), self._claimed)
 
     def _claimed(self, rows: list[Claimed]) -> None:
         self._rows.extend(rows)
@@ -218,12 +218,12 @@ class Sender:
             self.journal_error = error
             self._end()
 
-    # What the wire tells
+    # What the transport tells
 
     def _tick(self, replies: list[Reply]) -> bool:
         for reply in replies:
             self._answered(reply)
-        if self._clerk.done:
+        if self._database.done:
             self._collect()
         now = monotonic()
         if now >= self.deadline:
@@ -231,7 +231,7 @@ class Sender:
         waiting = len(self._changes) + len(self._slowed)
         if waiting >= 2 * RECORD_ROWS:
             self._collect()
-        if self._clerk.idle and self._stage is not Stage.CUT_OFF:
+        if self._database.idle and self._stage is not Stage.CUT_OFF:
             if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or not self._stage.begins):
                 self._record()
             elif self._wants_rows():
@@ -343,26 +343,26 @@ class Sender:
         self._give(look, _nothing)
 
     def _seen(self) -> None:
-        """The lease was looked at just now, by the clerk."""
+        """The lease was looked at just now, by the database thread."""
         active_rules.rules()
-        pulse.beat()
+        heartbeat.beat()
 
-    # What the clerk does
+    # What the database thread does
 
     def _give(self, act: Callable[[], Any], collected: Callable[[Any], None]) -> None:
         self._collected = collected
         self._look_at = monotonic() + LOOK_SECONDS
-        self._clerk.give(act)
+        self._database.give(act)
 
     def _collect(self) -> None:
-        """Wait for what the clerk has under way, if anything."""
-        if self._clerk.idle:
+        """Wait for what the database thread has under way, if anything."""
+        if self._database.idle:
             return
         try:
-            self._collected(self._clerk.collect())
+            self._collected(self._database.collect())
         except (LeaseLost, DatabaseError) as error:
             self._lose(error)
-        if not self.lease.may_send or pulse.stopping():
+        if not self.lease.may_send or heartbeat.stopping():
             self._end()
 
     def _lose(self, error: Exception) -> None:

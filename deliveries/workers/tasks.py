@@ -12,8 +12,8 @@ from campaigns.core.web.log_context import about
 from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress
 from deliveries.lifecycle.recurrence import halting, runs
-from deliveries.models.host import pulse
-from deliveries.models.host.pulse import LOST_SECONDS, TICK
+from deliveries.models.host import heartbeat
+from deliveries.models.host.heartbeat import LOST_SECONDS, TICK
 from deliveries.models.storage import partitions
 from deliveries.models.storage.dedicated_connection import own_session
 from deliveries.preparation import prepare
@@ -24,7 +24,7 @@ from . import restored_copy, schedules, sweeper
 
 def _begin() -> None:
     restored_copy.look()
-    pulse.beat()
+    heartbeat.beat()
 
 
 def prepare_delivery(delivery_id: int) -> None:
@@ -100,7 +100,7 @@ def tick(host: str, asked_at: float) -> None:
     if host != settings.HOST_ID and time.time() - asked_at < LOST_SECONDS:
         async_task(TICK, host, asked_at, q_options={"group": "tick"})
     sweeper.sweep()
-    pulse.swept()
+    heartbeat.swept()
 
 
 def clean_up() -> None:

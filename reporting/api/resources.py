@@ -27,7 +27,7 @@ from deliveries.models import Delivery
 from reporting.figures import breakdown, kept_figures
 from reporting.figures.clicks import clicks_by_url
 from reporting.figures.history import MOST, history
-from reporting.figures.selections import tracking_logs
+from reporting.figures.row_sets import tracking_logs
 from reporting.models import Figures, TrackedUrl, TrackingLog, TrackingType
 
 COMMANDS["computeStats"] = kept_figures.compute_stats

@@ -21,7 +21,7 @@ from campaigns.core import formats
 from deliveries.models import Delivery
 from reporting.models.exports import Export
 
-from .selections import Selection
+from .row_sets import RowSet
 
 EVERY = 1.0  # seconds between two signs of life
 SILENT = timedelta(minutes=2)  # without one: whoever wrote the file is gone
@@ -38,7 +38,7 @@ class Cancelled(ConnectionError):
 class Watch:
     """What the writer of a file tells. This one keeps nothing."""
 
-    def begin(self, selection: Selection) -> None:
+    def begin(self, selection: RowSet) -> None:
         """It starts."""
 
     def at(self, rows: int) -> None:
@@ -56,7 +56,7 @@ class Progress(Watch):
         self._row = Export.objects.filter(pk=Export.objects.create(delivery=delivery, user=user, key=kept).pk)
         self._done, self._told = done, time.monotonic()
 
-    def begin(self, selection: Selection) -> None:
+    def begin(self, selection: RowSet) -> None:
         """Count what is to come."""
         self._row.update(total=selection.count(), seen_at=timezone.now())
 

@@ -10,8 +10,7 @@ from deliveries.mail import throttle
 from deliveries.models import SendingLog
 from deliveries.models.routing import Routing
 from deliveries.models.states import LogStatus
-from deliveries.sending import connections, work_on_batch
-from deliveries.sending import leases as batches
+from deliveries.sending import connections, leases, work_on_batch
 from tests.sink.server import in_a_thread
 
 from .sending_rows import figures, sending_delivery, true_figures
@@ -79,7 +78,7 @@ def test_a_domain_that_puts_everything_off_is_left_in_peace(sink, message, routi
 def test_a_batch_knows_its_place_among_those_sent_by_the_same_routing(message, routing):
     delivery = sending_delivery(message, routing, 3, batch_size=1)
     one, two, three = delivery.batches.order_by("number").values_list("pk", flat=True)
-    leases = [batches.take(pk) for pk in (one, three)]
-    assert [batches.place_among_senders(pk, routing.pk) for pk in (one, two, three)] == [(0, 2), (1, 3), (1, 2)]
-    batches.release(leases[0])
-    assert batches.place_among_senders(three, routing.pk) == (0, 1)
+    held = [leases.take(pk) for pk in (one, three)]
+    assert [leases.place_among_senders(pk, routing.pk) for pk in (one, two, three)] == [(0, 2), (1, 3), (1, 2)]
+    leases.release(held[0])
+    assert leases.place_among_senders(three, routing.pk) == (0, 1)

@@ -12,8 +12,7 @@ from campaigns.models import Profile
 from deliveries.ledger.letter_tokens import tokens
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
-from deliveries.sending import compose, connections, leases, work_on_batch
-from deliveries.sending import sender as sender_room
+from deliveries.sending import compose, connections, leases, sender, work_on_batch
 from deliveries.sending.journal import Journal, JournalFailed
 from deliveries.workers import tasks
 from tests.campaigns.content.liquid.heavy_templates import within
@@ -183,14 +182,14 @@ def test_a_recipient_whose_message_cannot_be_built_fails_alone(server, message, 
     server()
     delivery = sending_delivery(message, routing)
     Profile.objects.filter(email="user1@example.net").update(first_name="Crash")
-    write = compose.Letter.write
+    write = compose.RenderedMessage.write
 
-    def fail_once(letter):
-        if "Crash" in letter.row.fields:
+    def fail_once(message):
+        if "Crash" in message.row.fields:
             raise ValueError("no such name")
-        return write(letter)
+        return write(message)
 
-    monkeypatch.setattr(compose.Letter, "write", fail_once)
+    monkeypatch.setattr(compose.RenderedMessage, "write", fail_once)
     send(delivery)
     failed = SendingLog.objects.get(status=LogStatus.FAILED)
     assert (failed.reason, failed.reply, failed.attempts) == (Reason.NOT_BUILT, "no such name", 0)
@@ -384,7 +383,7 @@ def test_a_cluster_that_is_stopped_gives_unsent_rows_back_within_a_second(
     server()
     settings.CLAIM_WINDOW = 10
     monkeypatch.setenv("CLUSTER_STOP_FILE", str(tmp_path / "stop"))
-    monkeypatch.setattr(sender_room, "RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(sender, "RECORD_SECONDS", 0.0)
     delivery = sending_delivery(message, routing, recipients=200)
     act_after(monkeypatch, 3, (tmp_path / "stop").touch)
     send(delivery)
