@@ -364,7 +364,7 @@ def test_a_fault_of_the_program_is_a_hindrance_and_counts_against_nobody(
 def rung(monkeypatch):
     """What the sending rang for."""
     bells = []
-    monkeypatch.setattr(work_on_batch.doorbells, "_ring", lambda task, *ids, **options: bells.append((task, *ids)))
+    monkeypatch.setattr(work_on_batch.queue, "_ring", lambda task, *ids, **options: bells.append((task, *ids)))
     return bells
 
 
