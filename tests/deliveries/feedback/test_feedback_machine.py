@@ -28,7 +28,6 @@ from tests.deliveries.sending.sending_rows import figures, sending_delivery, tru
 
 pytestmark = pytest.mark.django_db
 ROWS = 4
-MOVES = ["take", "defer", "doubt", "refuse"]
 FACTS = {"delivered": Fact.DELIVERED, "delayed": Fact.DELAYED, "soft": Fact.SOFT, "hard": Fact.HARD,
          "ignored": Fact.IGNORED, "gave up": Fact.SOFT, "complaint": Fact.DELIVERED}  # fmt: skip
 _names = itertools.count()
