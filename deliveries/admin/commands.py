@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import changed_since_seen, word
+from campaigns.core.acting import person
 from campaigns.core.translate_kept import retold
 from campaigns.models import Message
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
@@ -116,7 +117,7 @@ class ActPages:
         days = request.POST.get("days", "")
         until = timezone.now() + timedelta(days=float(days)) if days in DAYS else None
         try:
-            number = resend_missing.complete_missing(delivery, request.user, validity_end=until)
+            number = resend_missing.complete_missing(delivery, person(request.user), validity_end=until)
         except commands.Refused as refusal:
             messages.error(request, retold(refusal.message))
         else:
@@ -151,7 +152,7 @@ class ActPages:
         missing = None if act == "confirm" else ""
         seen = {"seen": request.POST.get("seen", missing)} if act in SEEN else {}
         try:
-            command(delivery, request.user, **seen)
+            command(delivery, person(request.user), **seen)
         except commands.Refused as refusal:
             level = messages.INFO if refusal.code in HARMLESS else messages.ERROR
             messages.add_message(request, level, retold(refusal.message))
@@ -173,7 +174,7 @@ class ActPages:
             return redirect("admin:deliveries_delivery_in_doubt", delivery.pk)
         try:
             number = in_doubt.settle_in_doubt(
-                delivery, request.user, decision=cast(in_doubt.Decision, decision), log_ids=ids
+                delivery, person(request.user), decision=cast(in_doubt.Decision, decision), log_ids=ids
             )
         except commands.Refused as refusal:
             messages.error(request, retold(refusal.message))
@@ -191,7 +192,7 @@ def open_delivery(admin_site: Any, request: HttpRequest, message_id: int) -> Htt
     newest = message.deliveries.filter(parent=None).order_by("-pk").first()
     if request.method == "POST":
         try:
-            return redirect(commands.create_delivery(message, request.user))
+            return redirect(commands.create_delivery(message, person(request.user)))
         except commands.Refused as refusal:
             messages.error(request, retold(refusal.message))
             return redirect(newest or message)

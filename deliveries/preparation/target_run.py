@@ -87,8 +87,8 @@ class TargetRun:
         log_event(self.delivery.pk, "counted", words, targeted=targeted)
         for found in self.excluded:
             words = _("Left out: %(cause)s: %(n)s.", cause=found.words, n=found.volume)
-            details = {"cause": int(found.cause), "rule": found.rule, "volume": found.volume}
-            log_event(self.delivery.pk, "excluded", words, **details)
+            cause, volume = int(found.cause), found.volume
+            log_event(self.delivery.pk, "excluded", words, cause=cause, rule=found.rule, volume=volume)
         for rule in fatigue_rules.waiting(self.delivery):
             words = _("Fatigue rule “%(rule)s” was not run: no contact date is set.", rule=str(rule))
             log_event(self.delivery.pk, "rule_not_run", words, rule=rule.pk)

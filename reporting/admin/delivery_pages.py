@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from django_q.tasks import async_task
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import person
 from campaigns.core.translate_kept import retold
 from deliveries.ledger.counters import counters
 from deliveries.lifecycle.commands import Refused
@@ -60,7 +61,7 @@ def compute_stats(request: HttpRequest, pk: int) -> HttpResponse:
         messages.info(request, _("The stats are being computed; the log says when it is done."))
         return redirect(delivery)
     try:
-        drift = kept_figures.compute_stats(delivery, request.user)
+        drift = kept_figures.compute_stats(delivery, person(request.user))
     except Refused as refusal:
         messages.error(request, retold(refusal.message))
         return redirect(delivery)

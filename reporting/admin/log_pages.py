@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import person
 from campaigns.core.keyset_pagination import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery
@@ -71,7 +72,7 @@ def name_url(request: HttpRequest, pk: int, place: int) -> HttpResponse:
     form = UrlForm(request.POST if request.method == "POST" else None, instance=url)
     if request.method == "POST" and form.is_valid():
         form.save()
-        tracked_urls.note_name(url, request.user)
+        tracked_urls.note_name(url, person(request.user))
         return redirect("delivery-tracked-urls", pk)
     return tab(request, delivery, "name_url", form=form, url=url)
 
@@ -118,8 +119,9 @@ def export(request: HttpRequest, pk: int, what: str) -> HttpResponseBase:
 
 def _file(request: HttpRequest, delivery: Delivery, chosen: row_sets.RowSet) -> HttpResponseBase:
     ending = "xlsx" if request.POST.get("format") == "xlsx" else "csv"
-    done = exports.audited(delivery, request.user, chosen, ending)
-    watch = export_progress.Progress(delivery, request.user, request.POST.get("key", ""), done)
+    reader = person(request.user)
+    done = exports.audited(delivery, reader, chosen, ending)
+    watch = export_progress.Progress(delivery, reader, request.POST.get("key", ""), done)
     name = exports.file_name(chosen, ending)
     if ending == "csv":
         response = StreamingHttpResponse(exports.csv_bytes(chosen, watch), content_type="text/csv; charset=utf-8")

@@ -63,7 +63,7 @@ class FigureRowsView(APIView):
     )
     def get(self, request: Request, pk: int, name: str) -> Response:
         """404 for a delivery that the user may not read and for a name that is no figure."""
-        user: Any = request.user
+        user = request.user
         delivery = get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(user))
         chosen = row_sets.figure(delivery, name, masked_rows.sight(user, delivery))
         counting = request.query_params.get("count") == "1"

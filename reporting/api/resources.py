@@ -19,6 +19,7 @@ from campaigns.accounts import permissions
 from campaigns.accounts.masking import EVERYTHING
 from campaigns.api.base import Conflict, InUnits, InUtc, KeyPagination, ModelRights, Selectable
 from campaigns.api.idempotency import Idempotent
+from campaigns.core.acting import person
 from campaigns.models import Profile
 from deliveries.api.deliveries import COMMANDS
 from deliveries.ledger import masked_rows
@@ -119,8 +120,7 @@ class HistorySerializer(InUtc):
 
 
 def _readable(request: Request, pk: Any) -> Delivery:
-    user: Any = request.user
-    return get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(user))
+    return get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(request.user))
 
 
 class StatsView(Idempotent, APIView):
@@ -137,7 +137,7 @@ class StatsView(Idempotent, APIView):
         """403 without the right to prepare, 409 while another computation runs or when there is nothing to compute."""
         delivery = _readable(request, pk)
         try:
-            kept_figures.compute_stats(delivery, request.user)
+            kept_figures.compute_stats(delivery, person(request.user))
         except Refused as refusal:
             raise Conflict(refusal.message, code=refusal.code) from refusal
         return Response(FiguresSerializer(Figures.objects.get(delivery=delivery)).data)

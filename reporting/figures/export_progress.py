@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.core import formats
+from campaigns.core.acting import Person
 from deliveries.models import Delivery
 from reporting.models.exports import Export
 
@@ -51,7 +51,7 @@ class Watch:
 class Progress(Watch):
     """Keeps how far it is for whoever looks, and tells `done` how many rows it became, and whether these are all."""
 
-    def __init__(self, delivery: Delivery, user: Any, key: str, done: Callable[[int, bool], None]) -> None:
+    def __init__(self, delivery: Delivery, user: Person, key: str, done: Callable[[int, bool], None]) -> None:
         kept = key if re.fullmatch(r"[0-9a-f]{32}", key) else new_key()
         self._row = Export.objects.filter(pk=Export.objects.create(delivery=delivery, user=user, key=kept).pk)
         self._done, self._told = done, time.monotonic()

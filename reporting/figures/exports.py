@@ -18,6 +18,7 @@ from django.utils import timezone
 from openpyxl import Workbook
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
@@ -48,7 +49,7 @@ def file_name(selection: RowSet, ending: str) -> str:
     return f"{selection.name.replace('-', '_')}_{timezone.localtime():%Y%m%d_%H%M%S}.{ending}"
 
 
-def audited(delivery: Delivery, by: Any, selection: RowSet, ending: str) -> Callable[[int, bool], None]:
+def audited(delivery: Delivery, by: Person, selection: RowSet, ending: str) -> Callable[[int, bool], None]:
     """Ask for the role and write down who takes what. Raises PermissionDenied. Out: to be told the number of rows, and
     whether these are all."""
     permissions.require_export(by, delivery.campaign)
