@@ -18,6 +18,7 @@ from campaigns.api.resources import AudienceViewSet, BrandViewSet, CampaignViewS
 from campaigns.api.rights import GroupViewSet, PersonViewSet, UnitViewSet, WhoMayStartView
 from campaigns.api.tokens import TokenViewSet
 from campaigns.api.typologies import TypologyViewSet
+from campaigns.core.acting import person
 from deliveries.api.deliveries import DeliveryViewSet
 from deliveries.api.quarantine import QuarantineViewSet
 from deliveries.api.webhooks import CallViewSet, EndpointViewSet
@@ -40,7 +41,7 @@ class TokenView(LoginView):  # type: ignore[misc]  # knox has no types
 
     def create_token(self) -> Any:
         """With all rights of its owner."""
-        return api_tokens.log_in(self.request.user)
+        return api_tokens.log_in(person(self.request.user))
 
 
 @extend_schema(request=None, responses={204: OpenApiResponse(description="It is good for nothing from now on.")})

@@ -14,7 +14,7 @@ _django = get_wsgi_application()
 
 from config.dev.demo_door import DemoDoor  # noqa: E402 - these need the settings and the apps
 from deliveries.workers.checks import demo_stays_here  # noqa: E402
-from reporting.tracking.wsgi import TrackingDoor  # noqa: E402
+from reporting.tracking.wsgi import TrackingFastPath  # noqa: E402
 
 for problem in demo_stays_here(None):
     raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")
@@ -22,4 +22,4 @@ for problem in demo_stays_here(None):
 # A thread that comes back from a query waits this long for one that computes. With Python's 5 ms clicks are answered
 # by a third more slowly when there are as many as can be answered (tests/bench/tracking_speed.py).
 sys.setswitchinterval(0.0005)
-application = DemoDoor(TrackingDoor(_django)) if settings.DEMO else TrackingDoor(_django)
+application = DemoDoor(TrackingFastPath(_django)) if settings.DEMO else TrackingFastPath(_django)

@@ -7,20 +7,17 @@ Reports come back by LMTP.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP
-
+from .fakes.smtp_server import Peer, Server
 from .postgres import free_port
 
 DOMAINS = ("deliver.test", "refuse.test", "later.test", "expire.test")
@@ -179,40 +176,30 @@ def _user(name: str) -> tuple[int, int]:
     return found.pw_uid, found.pw_gid
 
 
-class _PutOff:
-    """Refuses refuse.test, puts later.test off once for each recipient, and expire.test always."""
+def put_off(seen: set[str]) -> Callable[[Peer, str], str]:
+    """What the server behind Postfix says to RCPT: refuse.test is refused, later.test is put off once for each
+    recipient, and expire.test always. In: `seen` keeps who came before."""
 
-    def __init__(self) -> None:
-        self.seen: set[str] = set()
-
-    async def handle_RCPT(self, server, session, envelope, address, options):  # type: ignore[no-untyped-def]
-        """550, 450, or 250 for who comes again."""
+    def answer(_peer: Peer, line: str) -> str:
+        address = line[line.index("<") + 1 : line.index(">")]
         if address.endswith("@refuse.test"):
             return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown in virtual mailbox table"
-        if address.endswith("@expire.test") or address not in self.seen:
-            self.seen.add(address)
+        if address.endswith("@expire.test") or address not in seen:
+            seen.add(address)
             return "450 4.2.0 come again later"
-        envelope.rcpt_tos.append(address)
         return "250 ok"
 
-    async def handle_DATA(self, server, session, envelope):  # type: ignore[no-untyped-def]
-        """Take it."""
-        return "250 taken"
+    return answer
 
 
 @contextmanager
 def put_off_server() -> Iterator[int]:
     """The server behind Postfix. Out: its port."""
-    loop, handler = asyncio.new_event_loop(), _PutOff()
-    making = loop.create_server(lambda: SMTP(handler, hostname="next.test", loop=loop), "127.0.0.1", 0)
-    server = loop.run_until_complete(making)
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+    server = Server({"RCPT": put_off(set())})
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield server.port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        server.stop()
 
 
 def wait_until(done, seconds: float) -> None:  # type: ignore[no-untyped-def]

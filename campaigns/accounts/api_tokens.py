@@ -23,6 +23,7 @@ from django.utils.translation import gettext_noop
 from knox.auth import TokenAuthentication as KnoxAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said
 from campaigns.models.api import ApiToken
 
@@ -82,12 +83,13 @@ def allows(rights: Iterable[str], permission: str) -> bool:
     return needed == Right.READ or needed in held or (needed == Right.PREPARE and Right.START in held)
 
 
-def narrow(user: Any, rights: Iterable[str], token: ApiToken | None = None) -> Any:
+def narrow(user: Person, rights: Iterable[str], token: ApiToken | None = None) -> Person:
     """Make this user object answer no where the token does not reach; permissions.py asks it like any other."""
     held, ask = frozenset(rights) | {Right.READ}, user.has_perm
-    user.token_rights, user.token_allows = held, functools.partial(allows, held)
-    user.token = token
-    user.has_perm = lambda permission, obj=None: allows(held, permission) and ask(permission, obj)
+    narrowed: Any = user
+    narrowed.token_rights, narrowed.token_allows = held, functools.partial(allows, held)
+    narrowed.token = token
+    narrowed.has_perm = lambda permission, obj=None: allows(held, permission) and ask(permission, obj)
     return user
 
 
@@ -114,7 +116,7 @@ class NotGiven(ValueError):
     """The token cannot be made; the sentence (kept_text.py) says why."""
 
 
-def give(by: Any, label: str, rights: Iterable[str], days: int = DAYS) -> tuple[ApiToken, str]:
+def give(by: Person, label: str, rights: Iterable[str], days: int = DAYS) -> tuple[ApiToken, str]:
     """Make a token for `by`. Out: it and its secret, which nobody can show again. Raises PermissionDenied for a token
     that would make another, NotGiven."""
     permissions.require_person(by)
@@ -126,7 +128,7 @@ def give(by: Any, label: str, rights: Iterable[str], days: int = DAYS) -> tuple[
         return _made(by, label, wanted, timedelta(days=days))
 
 
-def log_in(by: Any) -> tuple[ApiToken, str]:
+def log_in(by: Person) -> tuple[ApiToken, str]:
     """A token with all rights of `by` for ten hours; of more than MOST_LOG_INS of them the oldest end. Raises
     PermissionDenied for a token."""
     permissions.require_person(by)
@@ -137,19 +139,20 @@ def log_in(by: Any) -> tuple[ApiToken, str]:
         return _made(by, "", ALL, LOG_IN)
 
 
-def end(by: Any, token: ApiToken) -> None:
+def end(by: Person, token: ApiToken) -> None:
     """Make a token good for nothing, at once. Raises PermissionDenied for a token that would end another."""
-    if not (permissions.is_program(by) and by.token is not None and by.token.pk == token.pk):
+    own: ApiToken | None = getattr(by, "token", None)
+    if not (permissions.is_program(by) and own is not None and own.pk == token.pk):
         permissions.require_person(by)
     token.delete()
 
 
-def _one_at_a_time(owner: Any) -> None:
+def _one_at_a_time(owner: Person) -> None:
     """Hold the owner's row to the end of the transaction: many requests at once make no more than one after another."""
     get_user_model()._default_manager.select_for_update().only("pk").get(pk=owner.pk)
 
 
-def _made(owner: Any, label: str, rights: Iterable[str], lasts: timedelta) -> tuple[ApiToken, str]:
+def _made(owner: Person, label: str, rights: Iterable[str], lasts: timedelta) -> tuple[ApiToken, str]:
     ordered = [right for right in Right.values if right in rights]
     made: tuple[ApiToken, str] = ApiToken.objects.create(user=owner, expiry=lasts, label=label, rights=ordered)
     return made
@@ -160,13 +163,13 @@ def clean_up() -> None:
     ApiToken.objects.filter(expiry__lt=timezone.now()).delete()
 
 
-def tokens_of(user: Any) -> QuerySet[ApiToken]:
+def tokens_of(user: Person) -> QuerySet[ApiToken]:
     """The user's tokens that are still good, newest first."""
     good: QuerySet[ApiToken] = ApiToken.objects.filter(expiry__gt=timezone.now())
     return good.filter(user_id=user.pk).order_by("-created")
 
 
-def visible(user: Any) -> QuerySet[ApiToken]:
+def visible(user: Person) -> QuerySet[ApiToken]:
     """Those that `user` may see and end: his own; everybody's if he administers all."""
     if permissions.may_administer_all(user):
         good: QuerySet[ApiToken] = ApiToken.objects.filter(expiry__gt=timezone.now())

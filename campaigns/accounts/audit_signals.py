@@ -11,6 +11,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_migrate, pos
 from django.dispatch import receiver
 
 from campaigns.audit import trail, triggers
+from campaigns.core.acting import Person
 from campaigns.models.audit import sides as audit_sides
 from campaigns.models.audit import watched
 from campaigns.models.audit.audit_values import Kind
@@ -124,12 +125,12 @@ def _names(model: type[models.Model], keys: list[Any]) -> list[str]:
 
 
 @receiver(user_logged_in, dispatch_uid="audit-login")
-def _logged_in(user: Any, **_: Any) -> None:
+def _logged_in(user: Person, **_: Any) -> None:
     trail.record("login", by=user)
 
 
 @receiver(user_logged_out, dispatch_uid="audit-logout")
-def _logged_out(user: Any, **_: Any) -> None:
+def _logged_out(user: Person, **_: Any) -> None:
     if user is not None:
         trail.record("logout", by=user)
 

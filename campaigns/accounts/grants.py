@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
@@ -21,29 +21,32 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
+from campaigns.core.acting import Actor, Person
 from campaigns.models import Campaign
 from campaigns.models.units import GroupUnit, OrganizationalUnit, PersonUnit
 
 from . import permissions, units
 
+Holder: TypeAlias = Person | Group
 
-def _direct(holder: Any) -> Any:
+
+def _direct(holder: Holder) -> Any:
     return holder.permissions if isinstance(holder, Group) else holder.user_permissions
 
 
-def roles_of(holder: Any) -> list[str]:
+def roles_of(holder: Holder) -> list[str]:
     """The roles that a group or a person has by itself, not through groups."""
     held = {permission.pk for permission in _direct(holder).all()}
     return [name for name in permissions.ROLES if permissions.permissions_of(name) <= held]
 
 
-def unit_given(holder: Any) -> OrganizationalUnit | None:
+def unit_given(holder: Holder) -> OrganizationalUnit | None:
     """The unit that was given to the group or the person itself."""
     given = getattr(holder, "unit_given", None)
     return given.unit if given else None
 
 
-def roles_within(by: Any) -> list[str]:
+def roles_within(by: Actor) -> list[str]:
     """The roles that `by` may give: those of which he holds every permission."""
     if by.is_superuser:
         return list(permissions.ROLES)
@@ -51,7 +54,7 @@ def roles_within(by: Any) -> list[str]:
     return [name for name in permissions.ROLES if permissions.permissions_of(name) <= held]
 
 
-def groups_within(by: Any) -> QuerySet[Group]:
+def groups_within(by: Actor) -> QuerySet[Group]:
     """The groups into which `by` may put people: with no right that he does not hold, at or below his unit."""
     if by.is_superuser:
         return Group.objects.all()
@@ -64,14 +67,14 @@ def groups_within(by: Any) -> QuerySet[Group]:
     return Group.objects.exclude(pk__in=more).exclude(pk__in=granted).filter(pk__in=beneath)
 
 
-def groups_seen(by: Any) -> QuerySet[Group]:
+def groups_seen(by: Actor) -> QuerySet[Group]:
     """The groups that exist for `by`: of his unit, of those above and below, and those that give none."""
     if by.is_superuser or units.at_root(by):
         return Group.objects.all()
     return Group.objects.filter(Q(unit_given=None) | Q(unit_given__unit__in=units.readable_units(by)))
 
 
-def keeps(by: Any, group: Group) -> bool:
+def keeps(by: Actor, group: Group) -> bool:
     """True if `by` may change the group: none that is built in, and only at or below his unit."""
     if group.name in permissions.ROLES:
         return False
@@ -79,7 +82,7 @@ def keeps(by: Any, group: Group) -> bool:
     return units.at_root(by) or (given is not None and units.writable_units(by).filter(pk=given.pk).exists())
 
 
-def people_within(by: Any) -> QuerySet[Any]:
+def people_within(by: Actor) -> QuerySet[Any]:
     """The people whom `by` manages: at or below his unit; those without a unit are the root's affair."""
     users = get_user_model()._default_manager.all()
     if by.is_superuser or units.at_root(by):
@@ -88,7 +91,7 @@ def people_within(by: Any) -> QuerySet[Any]:
     return units.with_unit_path(users).filter(unit_path__startswith=unit.path) if unit else users.none()
 
 
-def grantees(by: Any, campaign: Campaign) -> QuerySet[Any]:
+def grantees(by: Actor, campaign: Campaign) -> QuerySet[Any]:
     """The people to whom `by` may grant something on the campaign: whom they manage, and who holds a grant on it
     already. All others do not exist there: no page may tell which accounts there are."""
     users = get_user_model()._default_manager
@@ -96,7 +99,7 @@ def grantees(by: Any, campaign: Campaign) -> QuerySet[Any]:
     return users.filter(Q(pk__in=people_within(by).values("pk")) | Q(pk__in=here.values("user")))
 
 
-def grantee_groups(by: Any, campaign: Campaign) -> QuerySet[Group]:
+def grantee_groups(by: Actor, campaign: Campaign) -> QuerySet[Group]:
     """The same of groups."""
     here = GroupObjectPermission.objects.filter(object_pk=str(campaign.pk), permission__content_type=_campaigns())
     return Group.objects.filter(Q(pk__in=groups_seen(by).values("pk")) | Q(pk__in=here.values("group")))
@@ -106,7 +109,7 @@ def _campaigns() -> ContentType:
     return ContentType.objects.get_for_model(Campaign)
 
 
-def outranks(by: Any, user: Any) -> bool:
+def outranks(by: Actor, user: Actor) -> bool:
     """True if `by` holds all that `user` does: only then may he set his password, with which one becomes him."""
     if by.is_superuser or by.pk == user.pk:
         return True
@@ -116,14 +119,14 @@ def outranks(by: Any, user: Any) -> bool:
     return not granted and not GroupObjectPermission.objects.filter(group__user=user).exists()
 
 
-def require_not_oneself(by: Any, holder: Any) -> None:
+def require_not_oneself(by: Actor, holder: Holder) -> None:
     """Raises PermissionDenied: somebody else must give, also to a group that one is in."""
     own = by.groups.filter(pk=holder.pk).exists() if isinstance(holder, Group) else by.pk == holder.pk
     if own and not by.is_superuser:
         raise PermissionDenied(_("Nobody gives rights to himself: ask another administrator."))
 
 
-def put_into_groups(by: Any, user: Any, wanted: Iterable[Group]) -> None:
+def put_into_groups(by: Actor, user: Person, wanted: Iterable[Group]) -> None:
     """Make these the user's groups. Raises PermissionDenied for one that gives more than `by` holds."""
     before, after = set(user.groups.values_list("pk", flat=True)), {group.pk for group in wanted}
     if before == after:
@@ -137,7 +140,7 @@ def put_into_groups(by: Any, user: Any, wanted: Iterable[Group]) -> None:
 
 
 @transaction.atomic
-def give(by: Any, holder: Any, roles: Iterable[str], unit: OrganizationalUnit | None) -> None:
+def give(by: Actor, holder: Holder, roles: Iterable[str], unit: OrganizationalUnit | None) -> None:
     """Make these the roles and the unit of a group or a person. What he holds already may stay, and may be taken.
 
     Raises PermissionDenied for a role that `by` does not hold, for a unit that is not at or below his, and for himself.
@@ -155,7 +158,7 @@ def give(by: Any, holder: Any, roles: Iterable[str], unit: OrganizationalUnit | 
     units.forget(holder)
 
 
-def _give_roles(by: Any, holder: Any, before: set[str], after: set[str]) -> None:
+def _give_roles(by: Actor, holder: Holder, before: set[str], after: set[str]) -> None:
     require_not_oneself(by, holder)
     if isinstance(holder, Group) and holder.name in permissions.ROLES:
         raise PermissionDenied(_("The roles of a built-in group are fixed."))
@@ -166,7 +169,7 @@ def _give_roles(by: Any, holder: Any, before: set[str], after: set[str]) -> None
     _direct(holder).set(others.union(*(permissions.permissions_of(name) for name in after)))
 
 
-def _give_unit(holder: Any, unit: OrganizationalUnit | None) -> None:
+def _give_unit(holder: Holder, unit: OrganizationalUnit | None) -> None:
     model: Any = GroupUnit if isinstance(holder, Group) else PersonUnit
     key = {"group" if isinstance(holder, Group) else "user": holder}
     if unit is None:
@@ -176,7 +179,7 @@ def _give_unit(holder: Any, unit: OrganizationalUnit | None) -> None:
     holder.refresh_from_db()
 
 
-def require_grantable(by: Any, holder: Any, campaign: Campaign, codes: Iterable[str]) -> None:
+def require_grantable(by: Actor, holder: Holder, campaign: Campaign, codes: Iterable[str]) -> None:
     """Raises PermissionDenied if granting these rights on the campaign gave more than `by` holds there, or to himself.
     What was granted before may stay."""
     held = holder.groupobjectpermission_set if isinstance(holder, Group) else holder.userobjectpermission_set
@@ -213,7 +216,7 @@ class Ground:
 class MayStart:
     """Somebody who may start a campaign's deliveries, from which unit, and on which grounds."""
 
-    user: Any
+    user: Actor
     unit: OrganizationalUnit
     grounds: tuple[Ground, ...]
 

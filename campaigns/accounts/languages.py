@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import check_for_language, get_language
 from django.views.i18n import set_language
 
+from campaigns.core.acting import Person
 from campaigns.models.notices import ReaderLanguage
 
 
@@ -27,7 +28,7 @@ def choose(request: HttpRequest) -> HttpResponseBase:
 
 
 @receiver(user_logged_in, dispatch_uid="reader-language")
-def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
+def _logged_in(request: HttpRequest | None, user: Person, **_: Any) -> None:
     """Programs that log in for somebody tell nothing of what he reads."""
     if request is not None and not request.path.startswith("/api/"):
         ReaderLanguage.objects.get_or_create(user=user, defaults={"language": get_language() or ""})

@@ -18,13 +18,14 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from campaigns.audit import trail
+from campaigns.core.acting import Person
 from campaigns.models.accounts import SecondFactor
 from campaigns.models.api import ApiToken
 
 _WHY = "_why_all_ends"
 
 
-def end_all(user: Any, why: str) -> None:
+def end_all(user: Person, why: str) -> None:
     """End all tokens and sessions of a person. In: `why`, in a word for the audit."""
     with transaction.atomic():
         tokens, _each = ApiToken.objects.filter(user_id=user.pk).delete()
@@ -66,10 +67,10 @@ def _after(instance: Any, **_: Any) -> None:
         end_all(instance, why)
 
 
-def _is_only_hashed_anew(user: Any, before: str, update_fields: frozenset[str] | None) -> bool:
+def _is_only_hashed_anew(user: Person, before: str, update_fields: frozenset[str] | None) -> bool:
     """A log-in hashes the same password again when the hasher has become stronger (AbstractBaseUser.check_password):
     then nothing is new. It saves that field alone, and nobody has set a password."""
-    if update_fields is None or set(update_fields) != {"password"} or user._password is not None:
+    if update_fields is None or set(update_fields) != {"password"} or getattr(user, "_password", None) is not None:
         return False
     try:
         hasher, preferred = identify_hasher(before), get_hasher()

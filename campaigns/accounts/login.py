@@ -19,6 +19,8 @@ from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.exceptions import Throttled as TooSoon
 
+from campaigns.core.acting import person
+
 from . import login_throttle, second_factor, totp
 
 CODE_HEADER = "X-OTP"
@@ -90,7 +92,7 @@ class PasswordOnce(BasicAuthentication):
 @never_cache
 def second_factor_page(request: HttpRequest) -> HttpResponse:
     """GET: set it up, or what can be done with it. POST: confirm it by a code, renew its recovery codes, remove it."""
-    user: Any = request.user
+    user = person(request.user)
     factor, codes = second_factor.of(user), None
     if request.method == "POST":
         act, code = request.POST.get("act", ""), request.POST.get("code", "")
@@ -116,7 +118,7 @@ def second_factor_page(request: HttpRequest) -> HttpResponse:
 
 def _act(request: HttpRequest, act: str, code: str, has: bool) -> list[str] | None:
     """Do it. Out: recovery codes to be shown, or None."""
-    user: Any = request.user
+    user = person(request.user)
     keys = login_throttle.keys_of(request, user.get_username())
     wait = login_throttle.begin(keys)
     if wait:

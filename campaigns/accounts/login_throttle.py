@@ -29,6 +29,7 @@ from django.utils import timezone
 
 from campaigns.audit import trail
 from campaigns.core import secret_keys
+from campaigns.core.acting import Person
 from campaigns.models.accounts import LoginTries
 
 logger = logging.getLogger("campaigns.accounts.login")
@@ -121,7 +122,7 @@ def known_browser(request: HttpRequest, name: str) -> str:
 
 
 @receiver(user_logged_in, dispatch_uid="login-throttling")
-def _logged_in(request: HttpRequest | None, user: Any, **_: Any) -> None:
+def _logged_in(request: HttpRequest | None, user: Person, **_: Any) -> None:
     if request is not None and was_right(request):
         request._known_browser = known_browser(request, user.get_username()) or secrets.token_urlsafe(16)  # type: ignore[attr-defined]
 

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.lookups import In, IsNull
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.core.acting import Actor
 from campaigns.models import Profile
 from campaigns.models.people.seeds import TestProfile
 
@@ -92,7 +93,7 @@ class Sight:
 EVERYTHING = Sight()
 
 
-def sight(user: Any, obj: Any) -> Sight:
+def sight(user: Actor, obj: Any) -> Sight:
     """What `user` sees of the people in the rows of `obj`, which has a unit: a delivery's campaign, an import."""
     if units.at_root(user):
         return EVERYTHING

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser, AnonymousUser, Group, Permission
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import BigIntegerField, Q, QuerySet
@@ -21,6 +21,7 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
+from campaigns.core.acting import Actor
 from campaigns.models import Campaign
 from campaigns.models.units import ROOT, GroupUnit
 
@@ -101,10 +102,8 @@ ROLES: dict[str, tuple[_Spec, tuple[str, ...]]] = {
     SUPERVISORS: (_SUPERVISING, ()),
 }
 
-AnyUser = AbstractUser | AnonymousUser
 
-
-def _holds(user: Any, permission: str, campaign: Campaign | None, within: Any = units.writes) -> bool:
+def _holds(user: Actor, permission: str, campaign: Campaign | None, within: Any = units.writes) -> bool:
     """By role, as far as the unit reaches; or by a grant on the campaign. None: in what he would make himself."""
     if not user.is_active or units.unit_of(user) is None:
         return False
@@ -114,22 +113,22 @@ def _holds(user: Any, permission: str, campaign: Campaign | None, within: Any = 
     return bool(campaign is not None and user.has_perm(permission, campaign))
 
 
-def may_start(user: AnyUser, campaign: Campaign | None) -> bool:
+def may_start(user: Actor, campaign: Campaign | None) -> bool:
     """True if `user` may confirm, pause, resume and stop the campaign's deliveries; None asks for his own unit."""
     return _holds(user, START, campaign)
 
 
-def may_prepare(user: AnyUser, campaign: Campaign | None) -> bool:
+def may_prepare(user: Actor, campaign: Campaign | None) -> bool:
     """True if `user` may write and prepare in this campaign. Start deliveries includes it."""
     return _holds(user, PREPARE, campaign) or may_start(user, campaign)
 
 
-def may_read(user: AnyUser, campaign: Campaign | None) -> bool:
+def may_read(user: Actor, campaign: Campaign | None) -> bool:
     """True if `user` may see the campaign, its messages and deliveries."""
     return any(_holds(user, permission, campaign, units.reads) for permission in READING)
 
 
-def may_be_alerted(user: AnyUser, campaign: Campaign) -> bool:
+def may_be_alerted(user: Actor, campaign: Campaign) -> bool:
     """True if an alert may tell `user` of the campaign's deliveries: their unit, or a grant, lets them read there.
 
     No role is asked: being in the group that a dashboard names is it (domain.md §3.3, "others only receive mails").
@@ -137,36 +136,36 @@ def may_be_alerted(user: AnyUser, campaign: Campaign) -> bool:
     return user.is_active and (units.reads(user, campaign) or may_read(user, campaign))
 
 
-def may_export(user: AnyUser, campaign: Campaign | None) -> bool:
+def may_export(user: Actor, campaign: Campaign | None) -> bool:
     """True if `user` may take the campaign's logs away as files: the role Export, and may see them."""
     return _holds(user, EXPORT, campaign) and may_read(user, campaign)
 
 
-def may_administer(user: AnyUser, obj: Any = None) -> bool:
+def may_administer(user: Actor, obj: Any = None) -> bool:
     """True for whoever holds Administration (people, brands, routings, quarantine); of `obj`: at or above its unit."""
     if not (user.is_active and user.has_perm(ADMINISTER) and units.unit_of(user) is not None):
         return False
     return obj is None or units.writes(user, obj)
 
 
-def may_lift(user: AnyUser, campaign: Campaign) -> bool:
+def may_lift(user: Actor, campaign: Campaign) -> bool:
     """True if `user` may take away that another person confirms or approves: an administrator of the campaign's unit or
     above, not one from elsewhere whom a grant let in. Whoever may change the campaign may set it."""
     return may_administer(user, campaign)
 
 
-def may_administer_all(user: AnyUser) -> bool:
+def may_administer_all(user: Actor) -> bool:
     """True for Administration with the unit All: what concerns everybody (quarantine, rules), and lists of all logs,
     which others reach from a delivery or a profile that they may read (domain.md §3.5)."""
     return may_administer(user) and units.at_root(user)
 
 
-def is_program(user: Any) -> bool:
+def is_program(user: Actor) -> bool:
     """True for a program that acts by a token (api_tokens.py), False for a person who showed a password."""
     return hasattr(user, "token_allows")
 
 
-def require_person(user: Any) -> None:
+def require_person(user: Actor) -> None:
     """Raise PermissionDenied for a token: what outlives it is not its to give or to take."""
     if is_program(user):
         raise PermissionDenied(
@@ -174,7 +173,7 @@ def require_person(user: Any) -> None:
         )
 
 
-def readable_campaigns(user: Any, *permissions: str) -> QuerySet[Campaign]:
+def readable_campaigns(user: Actor, *permissions: str) -> QuerySet[Campaign]:
     """The campaigns on which `user` holds any of `permissions` (default: those that let one read).
 
     Reading reaches above his unit, everything else from it down.
@@ -205,7 +204,7 @@ def _campaigns() -> ContentType:
     return ContentType.objects.get_for_model(Campaign)
 
 
-def _require(may: Any, role: str, user: Any, campaign: Campaign) -> None:
+def _require(may: Any, role: str, user: Actor, campaign: Campaign) -> None:
     if may(user, campaign):
         return
     if may(user, None):  # the role is there, the unit too far down
@@ -216,34 +215,34 @@ def _require(may: Any, role: str, user: Any, campaign: Campaign) -> None:
     )
 
 
-def require_start(user: AnyUser, campaign: Campaign) -> None:
+def require_start(user: Actor, campaign: Campaign) -> None:
     """Raise PermissionDenied, with words for the person, unless `user` may start this campaign's deliveries."""
     _require(may_start, STARTERS, user, campaign)
     second_factor.require_to_start(user)
 
 
-def require_prepare(user: AnyUser, campaign: Campaign) -> None:
+def require_prepare(user: Actor, campaign: Campaign) -> None:
     """Raise PermissionDenied, with words for the person, unless `user` may prepare this campaign's deliveries."""
     _require(may_prepare, PREPARERS, user, campaign)
 
 
-def require_export(user: AnyUser, campaign: Campaign) -> None:
+def require_export(user: Actor, campaign: Campaign) -> None:
     """Raise PermissionDenied, with words for the person, unless `user` may export this campaign's logs."""
     _require(may_export, EXPORTERS, user, campaign)
 
 
-def may_see_proof_domains(user: AnyUser) -> bool:
+def may_see_proof_domains(user: Actor) -> bool:
     """True if `user` may see which domains proofs may go to; administrators keep them (messages/proof_domains.py)."""
     return may_prepare(user, None) or may_administer(user)
 
 
-def may_prove_beyond(user: AnyUser, campaign: Campaign, *, real: bool) -> bool:
+def may_prove_beyond(user: Actor, campaign: Campaign, *, real: bool) -> bool:
     """True if `user` may send a proof outside the domains for proofs: Start deliveries; and Export, too, if it shows a
     `real` profile's data, which then leaves the house."""
     return may_start(user, campaign) and (not real or may_export(user, campaign))
 
 
-def require_prove_beyond(user: AnyUser, campaign: Campaign, *, real: bool, words: str) -> None:
+def require_prove_beyond(user: Actor, campaign: Campaign, *, real: bool, words: str) -> None:
     """Raise PermissionDenied with `words`, or with those on a missing second factor, unless `may_prove_beyond`."""
     if not may_prove_beyond(user, campaign, real=real):
         raise PermissionDenied(words)

@@ -13,7 +13,6 @@ import hmac
 import logging
 import secrets
 import time
-from typing import Any
 
 import segno
 from django.conf import settings
@@ -25,6 +24,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.audit import trail
 from campaigns.core import secret_keys
+from campaigns.core.acting import Actor, Person
 from campaigns.models.accounts import SecondFactor
 
 from . import totp
@@ -35,8 +35,10 @@ CODES = 10
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
 
 
-def of(user: Any) -> SecondFactor | None:
+def of(user: Actor) -> SecondFactor | None:
     """The factor that the user must show, None if he has none in use."""
+    if user.pk is None:
+        return None
     return SecondFactor.objects.filter(user_id=user.pk, confirmed_at__isnull=False).first()
 
 
@@ -45,7 +47,7 @@ def anybody() -> bool:
     return SecondFactor.objects.filter(confirmed_at__isnull=False).exists()
 
 
-def require_to_start(user: Any) -> None:
+def require_to_start(user: Actor) -> None:
     """Raise PermissionDenied, with words for the person, if starting deliveries needs a factor and he has none."""
     if settings.TOTP_TO_START and of(user) is None:
         raise PermissionDenied(_("Starting deliveries needs a second factor here. The link to set yours up is above."))
@@ -77,13 +79,13 @@ def _keep_under_the_present_key(factor: SecondFactor, known: bytes) -> None:
         factor.key = secret_keys.present_name()
 
 
-def pending(user: Any) -> SecondFactor | None:
+def pending(user: Person) -> SecondFactor | None:
     """The factor that the user has begun to set up, and can go on with."""
     factor = SecondFactor.objects.filter(user_id=user.pk, confirmed_at=None).first()
     return factor if factor is not None and secret(factor) is not None else None
 
 
-def begin(user: Any) -> SecondFactor:
+def begin(user: Person) -> SecondFactor:
     """Begin to set one up; the same until it is confirmed, or its key is no more."""
     factor, _made = SecondFactor.objects.get_or_create(user=user, defaults={"salt": secrets.token_urlsafe(32)})
     if secret(factor) is None and factor.confirmed_at is None:
@@ -104,7 +106,7 @@ def picture(factor: SecondFactor) -> SafeString:
     return mark_safe(code.svg_inline(scale=4, dark="#000", light="#fff", lineclass=None, svgclass=None))  # noqa: S308
 
 
-def confirm(user: Any, code: str) -> list[str] | None:
+def confirm(user: Person, code: str) -> list[str] | None:
     """Take the factor into use. Out: the recovery codes, shown this once; None if the code is wrong."""
     with transaction.atomic():
         factor = SecondFactor.objects.select_for_update().filter(user=user, confirmed_at=None).first()
@@ -116,7 +118,7 @@ def confirm(user: Any, code: str) -> list[str] | None:
     return codes
 
 
-def renew_codes(user: Any) -> list[str]:
+def renew_codes(user: Person) -> list[str]:
     """New recovery codes instead of those that are left."""
     with transaction.atomic():
         factor = SecondFactor.objects.select_for_update().get(user=user, confirmed_at__isnull=False)
@@ -125,7 +127,7 @@ def renew_codes(user: Any) -> list[str]:
     return codes
 
 
-def remove(user: Any, by: Any = None) -> bool:
+def remove(user: Person, by: Person | None = None) -> bool:
     """Take it out of use. Out: False if there was none."""
     with transaction.atomic():
         gone, _each = SecondFactor.objects.filter(user=user).delete()
@@ -134,7 +136,7 @@ def remove(user: Any, by: Any = None) -> bool:
     return bool(gone)
 
 
-def accepts(user: Any, code: str) -> bool:
+def accepts(user: Person, code: str) -> bool:
     """True if the code is the app's, or a recovery code that is left; each serves once."""
     with transaction.atomic():
         factor = SecondFactor.objects.select_for_update().filter(user=user, confirmed_at__isnull=False).first()

@@ -13,6 +13,7 @@ from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.core.acting import Person
 from campaigns.core.one_line import flat
 from campaigns.core.translate_kept import retold
 from campaigns.models.notices import NoticeOff
@@ -95,13 +96,13 @@ def administrators() -> Any:
     return users.with_perm("auth.change_user", backend="django.contrib.auth.backends.ModelBackend")
 
 
-def choices_of(user: Any) -> dict[str, bool]:
+def choices_of(user: Person) -> dict[str, bool]:
     """{kind: whether the user gets it}."""
     off = set(NoticeOff.objects.filter(user=user).values_list("kind", flat=True))
     return {kind: kind not in off for kind in Notice.values}
 
 
-def choose(user: Any, kinds: Iterable[str]) -> None:
+def choose(user: Person, kinds: Iterable[str]) -> None:
     """The user wants these kinds, and no others."""
     off = set(Notice.values) - set(kinds)
     NoticeOff.objects.filter(user=user).exclude(kind__in=off).delete()

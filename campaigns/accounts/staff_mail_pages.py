@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.core import time_zones
+from campaigns.core.acting import person
 from campaigns.core.time_zones import available_zones
 
 from . import staff_mail
@@ -29,10 +30,10 @@ class NoticesForm(forms.Form):
 
 def my_notices(request: HttpRequest) -> HttpResponse:
     """GET: what the user gets. POST: what he wants from now on."""
-    given = [kind for kind, on in staff_mail.choices_of(request.user).items() if on]
+    given = [kind for kind, on in staff_mail.choices_of(person(request.user)).items() if on]
     form = NoticesForm(request.POST if request.method == "POST" else None, initial={"kinds": given})
     if form.is_bound and form.is_valid():
-        staff_mail.choose(request.user, form.cleaned_data["kinds"])
+        staff_mail.choose(person(request.user), form.cleaned_data["kinds"])
         messages.success(request, _("Saved: this holds from the next notice on."))
         return redirect("my-notices")
     places = {"zone": time_zones.chosen(request), "zones": sorted(available_zones())}

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 from django.utils.translation import gettext as _
 
+from campaigns.core.acting import Actor
 from campaigns.models.units import ROOT, STEP, GroupUnit, OrganizationalUnit, PersonUnit
 
 
@@ -30,7 +32,7 @@ class Standing:
 _ATTRIBUTE = "_standing"
 
 
-def standing(user: Any) -> Standing:
+def standing(user: Actor) -> Standing:
     """One query, then remembered on the user object, as Django does with permissions."""
     found: Standing | None = getattr(user, _ATTRIBUTE, None)
     if found is None:
@@ -39,13 +41,13 @@ def standing(user: Any) -> Standing:
     return found
 
 
-def forget(user: Any) -> None:
-    """His groups or units have changed."""
+def forget(holder: Actor | Group) -> None:
+    """The groups or units of a person, or of a group, have changed."""
     for name in (_ATTRIBUTE, "_perm_cache", "_user_perm_cache", "_group_perm_cache"):
-        user.__dict__.pop(name, None)
+        holder.__dict__.pop(name, None)
 
 
-def _standing(user: Any) -> Standing:
+def _standing(user: Actor) -> Standing:
     if user.pk is None or not user.is_active:
         return Standing()
     if user.is_superuser:
@@ -59,7 +61,7 @@ def _standing(user: Any) -> Standing:
     return Standing(highest, tuple(unit for unit in units if not unit.path.startswith(highest.path)))
 
 
-def unit_of(user: Any) -> OrganizationalUnit | None:
+def unit_of(user: Actor) -> OrganizationalUnit | None:
     """From where `user` acts; the unit of what he makes."""
     return standing(user).unit
 
@@ -69,7 +71,7 @@ def root() -> OrganizationalUnit:
     return OrganizationalUnit.objects.get(pk=ROOT)
 
 
-def at_root(user: Any) -> bool:
+def at_root(user: Actor) -> bool:
     """True if he stands at All (all)."""
     unit = unit_of(user)
     return unit is not None and unit.pk == ROOT
@@ -83,13 +85,13 @@ def above(path: str) -> list[str]:
 # --- Questions about one object, and conditions for many --------------------------------------------------------------
 
 
-def writes(user: Any, obj: Any) -> bool:
+def writes(user: Actor, obj: Any) -> bool:
     """True if `obj`, which has a `unit`, lies at or below the user's."""
     unit = unit_of(user)
     return unit is not None and (unit.pk == ROOT or unit.pk == obj.unit_id or obj.unit.path.startswith(unit.path))
 
 
-def reads(user: Any, obj: Any) -> bool:
+def reads(user: Actor, obj: Any) -> bool:
     """True if `obj` lies at, below or above the user's unit."""
     unit = unit_of(user)
     return unit is not None and (writes(user, obj) or unit.path.startswith(obj.unit.path))
@@ -100,7 +102,7 @@ def below(unit: OrganizationalUnit) -> QuerySet[OrganizationalUnit]:
     return OrganizationalUnit.objects.filter(path__startswith=unit.path)
 
 
-def writable_units(user: Any) -> QuerySet[OrganizationalUnit]:
+def writable_units(user: Actor) -> QuerySet[OrganizationalUnit]:
     """The user's unit and what lies below it."""
     unit = unit_of(user)
     return below(unit) if unit else OrganizationalUnit.objects.none()
@@ -111,23 +113,23 @@ def related_units(unit: OrganizationalUnit) -> QuerySet[OrganizationalUnit]:
     return OrganizationalUnit.objects.filter(Q(path__startswith=unit.path) | Q(path__in=above(unit.path)))
 
 
-def readable_units(user: Any) -> QuerySet[OrganizationalUnit]:
+def readable_units(user: Actor) -> QuerySet[OrganizationalUnit]:
     """The user's unit, what lies below and what lies above it."""
     unit = unit_of(user)
     return related_units(unit) if unit else OrganizationalUnit.objects.none()
 
 
-def readable(user: Any, to: str = "unit") -> Q:
+def readable(user: Actor, to: str = "unit") -> Q:
     """Rows that the user's unit lets him read; `to` leads from the row to its unit. At the root nothing is asked."""
     return Q() if at_root(user) else Q((f"{to}__in", readable_units(user)))
 
 
-def writable(user: Any, to: str = "unit") -> Q:
+def writable(user: Actor, to: str = "unit") -> Q:
     """As `readable`, of what he may write."""
     return Q() if at_root(user) else Q((f"{to}__in", writable_units(user)))
 
 
-def refusal(user: Any, obj: Any) -> str:
+def refusal(user: Actor, obj: Any) -> str:
     """Why he may read this and not write it, naming resource and id (domain.md §3.4)."""
     words = {
         "kind": obj._meta.verbose_name,
@@ -145,7 +147,7 @@ def refusal(user: Any, obj: Any) -> str:
     )
 
 
-def require_writes(user: Any, obj: Any) -> None:
+def require_writes(user: Actor, obj: Any) -> None:
     """Raises PermissionDenied, naming resource and id."""
     if not writes(user, obj):
         raise PermissionDenied(refusal(user, obj))
@@ -167,6 +169,6 @@ def with_unit_path(users: QuerySet[Any]) -> QuerySet[Any]:
 class UnitBackend(ModelBackend):
     """Django's own, but a user without a unit cannot log in, and is nobody from the moment that he loses it."""
 
-    def user_can_authenticate(self, user: Any) -> bool:
+    def user_can_authenticate(self, user: Actor | None) -> bool:
         """Active, and somewhere in the tree."""
-        return super().user_can_authenticate(user) and unit_of(user) is not None
+        return user is not None and super().user_can_authenticate(user) and unit_of(user) is not None

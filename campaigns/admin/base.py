@@ -45,7 +45,7 @@ def _any_of(request: HttpRequest, campaigns: Callable[[HttpRequest], QuerySet[Ca
 
 def reads_somewhere(request: HttpRequest) -> bool:
     """True if there may be something to list: a global right, or a grant on some campaign."""
-    user: Any = request.user
+    user = request.user
     if (
         user.has_perm("campaigns.view_campaign")
         or user.has_perm(permissions.PREPARE)
@@ -125,7 +125,7 @@ class UnitAdmin(UnitOwned):
         return super().get_queryset(request).filter(units.readable(request.user))
 
     def _may(self, request: HttpRequest, verb: str, obj: Any, within: Callable[[Any, Any], bool]) -> bool:
-        user: Any = request.user
+        user = request.user
         role = user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
         if not (role or (verb in self.lends and writes_somewhere(request))):
             return False

@@ -25,6 +25,7 @@ from guardian.admin import (
 )
 
 from campaigns.accounts import grants, permissions
+from campaigns.core.acting import person
 from campaigns.messages import senders
 from campaigns.models import Brand, Campaign, Message
 
@@ -145,7 +146,7 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: bool) -> None:
         """Remember who made it."""
         if not change:
-            obj.created_by = request.user  # type: ignore[assignment]
+            obj.created_by = person(request.user)
         super().save_model(request, obj, form, change)
 
     # guardian's pages ask for change rights alone, with which people could grant themselves more.

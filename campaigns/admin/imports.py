@@ -18,6 +18,7 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import masking, units
+from campaigns.core.acting import Person, person
 from campaigns.core.translate_kept import retold
 from campaigns.models.people.imports import ImportProblem, ProfileImport
 from campaigns.targeting import import_profiles
@@ -99,7 +100,7 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error("file", retold(error.message))
         return values
 
-    user: Any = None
+    user: Person  # set by whoever shows the form
 
 
 @admin.register(ProfileImport)
@@ -120,7 +121,7 @@ class ProfileImportAdmin(UnitAdmin):
         self, request: HttpRequest, obj: ProfileImport | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         """The upload form, which knows who uploads."""
-        return type("UserUploadForm", (UploadForm,), {"user": request.user})
+        return type("UserUploadForm", (UploadForm,), {"user": person(request.user)})
 
     def get_fields(self, request: HttpRequest, obj: ProfileImport | None = None) -> Any:
         """What the upload form asks."""

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from campaigns.accounts import masking, permissions, units
 from campaigns.admin.forms.schedule_form import RecurrenceForm, ScheduleForm
 from campaigns.content.fast_render import one_newline
+from campaigns.core.acting import person
 from campaigns.core.translate_kept import retold
 from campaigns.messages import senders
 from campaigns.messages.duplication import duplicate
@@ -264,7 +265,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
         """Save under the message's lock: a confirmation that came meanwhile wins."""
         if not change:
-            obj.created_by = request.user  # type: ignore[assignment]
+            obj.created_by = person(request.user)
         elif Message.objects.select_for_update().get(pk=obj.pk).locked_at:
             raise PermissionDenied("This message was confirmed meanwhile; its content is final.")
         super().save_model(request, obj, form, change)
@@ -313,7 +314,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         message = self._readable(request, pk)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        copy = duplicate(message, request.user)
+        copy = duplicate(message, person(request.user))
         self.log_addition(request, copy, f"Copied from “{message}”.")
         self.message_user(request, _("This is the copy. It has no schedule: it leaves once confirmed."))
         return redirect(copy)

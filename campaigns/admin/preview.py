@@ -20,6 +20,7 @@ from campaigns.accounts import units
 from campaigns.content.checks import trial_problems
 from campaigns.content.compile import Compiled, compile_content
 from campaigns.content.problems import ContentError, Problem, RenderError
+from campaigns.core.acting import Actor
 from campaigns.core.search import starts_with
 from campaigns.messages.profile_values import texts_of
 from campaigns.messages.tracking_options import of_message, remember
@@ -45,7 +46,7 @@ class Preview:
     problem: str = ""
 
 
-def _population(message: Message, reader: Any) -> QuerySet[Profile]:
+def _population(message: Message, reader: Actor) -> QuerySet[Profile]:
     """Who is in the audience, or everybody, as far as both the campaign's unit and the reader's read. Raises
     InvalidAudience."""
     everybody, campaign = Audience(kind=Audience.Kind.ALL), message.campaign
@@ -53,7 +54,7 @@ def _population(message: Message, reader: Any) -> QuerySet[Profile]:
     return audiences.profiles(message.audience or everybody, within=within).filter(units.readable(reader))
 
 
-def choices(message: Message, reader: Any, beginning: str = "") -> list[Profile]:
+def choices(message: Message, reader: Actor, beginning: str = "") -> list[Profile]:
     """Some readable profiles of the audience whose address begins so; of everybody while no audience is chosen."""
     try:
         found = _population(message, reader)
@@ -64,7 +65,7 @@ def choices(message: Message, reader: Any, beginning: str = "") -> list[Profile]
     return list(found.order_by("pk")[:CHOICES])
 
 
-def chosen(message: Message, reader: Any, wanted: str) -> Profile | None:
+def chosen(message: Message, reader: Actor, wanted: str) -> Profile | None:
     """The profile with the id `wanted` if the audience has it, else the audience's first; None if it has nobody. Whom
     the reader may not read is not there."""
     try:

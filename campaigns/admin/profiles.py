@@ -18,6 +18,7 @@ from campaigns.admin.forms import profile_form
 from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.profile_form import PERSON, ProfileForm
 from campaigns.consent import history
+from campaigns.core.acting import person
 from campaigns.core.paging import BoundedPaginator
 from campaigns.core.search import starts_with
 from campaigns.models import Audience, Profile
@@ -65,7 +66,7 @@ class ProfileAdmin(UnitAdmin):
     def save_model(self, request: HttpRequest, obj: Profile, form: Any, change: bool) -> None:
         """The profile, and then what the form says of consent."""
         super().save_model(request, obj, form, change)
-        form.say(request.user)
+        form.say(person(request.user))
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """With the history of consent."""
@@ -134,7 +135,7 @@ class AudienceAdmin(UnitAdmin):
     def save_model(self, request: HttpRequest, obj: Audience, form: Any, change: bool) -> None:
         """Save, add the named profiles, and say how many there are now."""
         if not change:
-            obj.created_by = request.user  # type: ignore[assignment]
+            obj.created_by = person(request.user)
         super().save_model(request, obj, form, change)
         unknown = self._add(request, obj, form.cleaned_data.get("add_addresses") or [])
         if unknown:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -14,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from campaigns.accounts import api_tokens
+from campaigns.core.acting import person
 from campaigns.core.one_line import single_line
 from campaigns.core.translate_kept import retold
 
@@ -41,11 +40,11 @@ def tokens_page(request: HttpRequest) -> HttpResponse:
     form, secret = TokenForm(request.POST if request.method == "POST" else None), ""
     if form.is_bound and form.is_valid():
         try:
-            _token, secret = api_tokens.give(request.user, **form.cleaned_data)
+            _token, secret = api_tokens.give(person(request.user), **form.cleaned_data)
             form = TokenForm()
         except api_tokens.NotGiven as error:
             form.add_error(None, retold(error.args[0]))
-    tokens = list(api_tokens.visible(request.user))
+    tokens = list(api_tokens.visible(person(request.user)))
     for token in tokens:
         token.words = ", ".join(str(api_tokens.Right(right).label) for right in token.rights)
     context = {
@@ -60,7 +59,7 @@ def tokens_page(request: HttpRequest) -> HttpResponse:
 
 
 def _end(request: HttpRequest, uid: str) -> HttpResponse:
-    user: Any = request.user
+    user = person(request.user)
     token = next((t for t in api_tokens.visible(user) if str(t.uid) == uid), None)
     if token is None:
         raise Http404

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import grants, permissions, units
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
+from campaigns.core.acting import Actor
 from campaigns.core.one_line import single_line
 from campaigns.models.units import OrganizationalUnit
 
@@ -31,7 +32,7 @@ admin.site.unregister([User, Group])
 class GrantForm(_ModelForm):
     """Roles and unit of a person or a group, as far as `by` may give them; what is held already may stay."""
 
-    by: Any = None
+    by: Actor  # set by whoever shows the form
     held_roles = forms.MultipleChoiceField(
         label=gettext_lazy("Roles"),
         required=False,

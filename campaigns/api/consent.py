@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from campaigns.consent import changes as consent
 from campaigns.consent.changes import MOST_SOURCE, Origin, Way
+from campaigns.core.acting import person
 from campaigns.core.translate_kept import retold
 from campaigns.models import Profile
 from campaigns.models.api import ApiToken
@@ -29,7 +30,7 @@ SOURCE_WORDS = "Where somebody said that they want mail again; without it nobody
 def origin_of(request: Request, way: Way, source: str = "") -> Origin:
     """Who asks, with the label of the token."""
     token = str(request.auth) if isinstance(request.auth, ApiToken) else ""
-    return Origin(way, by=request.user, token=token, source=source)
+    return Origin(way, by=person(request.user), token=token, source=source)
 
 
 class Opting(serializers.Serializer[Any]):

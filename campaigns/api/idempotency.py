@@ -19,6 +19,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from campaigns.core.acting import person
 from campaigns.models.api import IdempotentRequest
 
 from .base import Conflict
@@ -72,7 +73,7 @@ def _kept(response: Response) -> tuple[int, str]:
 
 def _claim(request: Request) -> tuple[IdempotentRequest, Response | None]:
     """The key, now ours; or the answer that it already has. Raises ValidationError, KeyReused, Conflict."""
-    user: Any = request.user
+    user = person(request.user)
     key, digest, now = _key(request), _digest(request), timezone.now()
     mine = IdempotentRequest.objects.filter(user=user, key=key)
     mine.filter(asked_at__lt=now - KEPT).delete()

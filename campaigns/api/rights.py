@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from campaigns.accounts import grants, units
 from campaigns.accounts import permissions as access
+from campaigns.core.acting import Actor
 from campaigns.models.units import ROOT, OrganizationalUnit
 
 from .base import KeyPagination, ReadableKey, answered_by_field
@@ -85,7 +86,7 @@ class UnitViewSet(
 
 
 class RightsSerializer(serializers.Serializer[Any]):
-    """Mixin: roles and unit of a person or a group, given by granting.give."""
+    """Mixin: roles and unit of a person or a group, given by grants.give."""
 
     roles = serializers.ListField(child=serializers.ChoiceField(choices=list(access.ROLES)), required=False)
     unit = ReadableKey(queryset=OrganizationalUnit.objects.all(), required=False, allow_null=True)
@@ -148,13 +149,13 @@ class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
         read_only_fields = ["username", "email", "is_active"]
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
-    def get_acts_from(self, user: Any) -> int | None:
+    def get_acts_from(self, user: Actor) -> int | None:
         """His unit; null: he cannot log in."""
         unit = units.unit_of(user)
         return unit.pk if unit else None
 
     @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
-    def get_beside(self, user: Any) -> list[int]:
+    def get_beside(self, user: Actor) -> list[int]:
         """Units that were given to him and do not count, since another branch does."""
         return [unit.pk for unit in units.standing(user).beside]
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from campaigns.accounts import api_tokens
 from campaigns.accounts.login import PasswordOnce
+from campaigns.core.acting import person
 from campaigns.core.one_line import single_line
 from campaigns.models.api import ApiToken
 
@@ -74,7 +75,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """Those that the user may see."""
-        return api_tokens.visible(self.request.user)
+        return api_tokens.visible(person(self.request.user))
 
     @extend_schema(request=NewTokenSerializer, responses={201: GivenTokenSerializer, 409: ProblemSerializer})
     def create(self, request: Request) -> Response:
@@ -83,7 +84,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
-            token, secret = api_tokens.give(request.user, **asked.validated_data)
+            token, secret = api_tokens.give(person(request.user), **asked.validated_data)
         except api_tokens.NotGiven as error:
             raise Conflict(str(error), code="token_not_given") from error
         given = {**TokenSerializer(token).data, "token": secret}
@@ -92,5 +93,5 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     @extend_schema(responses={204: OpenApiResponse(description="It is good for nothing from now on.")})
     def destroy(self, request: Request, uid: str) -> Response:
         """End a token at once; with a token: itself alone."""
-        api_tokens.end(request.user, self.get_object())
+        api_tokens.end(person(request.user), self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)

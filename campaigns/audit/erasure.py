@@ -19,6 +19,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from campaigns.core.acting import Actor
 from campaigns.models import Profile
 from campaigns.models.audit.audit_values import VERSION, WHO, Kind
 from campaigns.models.audit.entries import AuditEntry, AuditValue
@@ -40,7 +41,7 @@ class Erasure:
     old: tuple[int, ...] = ()
 
 
-def erase_person(*, profile: int | None = None, address: str = "", by: Any = None) -> Erasure:
+def erase_person(*, profile: int | None = None, address: str = "", by: Actor | None = None) -> Erasure:
     """Erase a recipient: what stands beside the entries about their profile, and every value that names the profile's
     address, one that it had, or `address`; and from where they acted for themselves.
 
@@ -62,7 +63,7 @@ def erase_person(*, profile: int | None = None, address: str = "", by: Any = Non
     return _erase(list(found.values()), profile, by, _old(needles))
 
 
-def erase_account(user: int, by: Any = None) -> Erasure:
+def erase_account(user: int, by: Actor | None = None) -> Erasure:
     """Erase a member of staff: name, address and program beside what they did, what tells of their account, and the
     words of their acts. The number of the account stays. In: the account's number, though it may be gone."""
     mine = AuditValue.objects.filter(entry__actor_id=user)
@@ -116,7 +117,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _erase(rows: list[AuditValue], profile: int | None, by: Any, old: tuple[int, ...]) -> Erasure:
+def _erase(rows: list[AuditValue], profile: int | None, by: Actor | None, old: tuple[int, ...]) -> Erasure:
     rows.sort(key=lambda row: row.entry_id)
     left = iter(rows)
     while some := list(islice(left, CHUNK)):
@@ -124,7 +125,7 @@ def _erase(rows: list[AuditValue], profile: int | None, by: Any, old: tuple[int,
     return Erasure(len({row.entry_id for row in rows}), len(rows), old)
 
 
-def _erase_some(rows: Collection[AuditValue], profile: int | None, by: Any) -> None:
+def _erase_some(rows: Collection[AuditValue], profile: int | None, by: Actor | None) -> None:
     entries: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         entries[str(row.entry_id)].append(row.path)

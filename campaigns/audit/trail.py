@@ -21,6 +21,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 
+from campaigns.core.acting import Actor
 from campaigns.models.audit import audit_values, sides
 from campaigns.models.audit.audit_values import Kind, Value, line
 from campaigns.models.audit.entries import AuditEntry, AuditValue
@@ -37,7 +38,7 @@ class Source:
     address: str = ""
     agent: str = ""
     channel: str = ""
-    user: Any = None
+    user: Actor | _Lazy | None = None
     written: int = 0
 
 
@@ -55,7 +56,7 @@ class Draft:
 def record(
     act: str,
     *,
-    by: Any = None,
+    by: Actor | None = None,
     subject: models.Model | None = None,
     subject_id: str = "",
     outcome: str = Outcome.DONE,
@@ -82,7 +83,7 @@ def draft(
     act: str,
     told: Mapping[str, Any],
     *,
-    by: Any = None,
+    by: Actor | None = None,
     subject: models.Model | None = None,
     subject_id: str = "",
     outcome: str = Outcome.DONE,
@@ -91,12 +92,12 @@ def draft(
 ) -> Draft:
     """What `record` would write; `write` writes it."""
     source = current()
-    by = by if by is not None else source.user
+    who = by if by is not None else source.user
     own = sides.about(subject._meta.model if subject is not None else None)
     about = about or own
     content, values = audit_values.split(
         {name: value for name, value in told.items() if value is not None},
-        _who(source, by, subject, own),
+        _who(source, who, subject, own),
         about=about,
         plain=plain,
     )
@@ -104,7 +105,7 @@ def draft(
     entry = AuditEntry(
         act=line(act, 64),
         outcome=outcome,
-        actor_id=getattr(by, "pk", None),
+        actor_id=who.pk if who is not None else None,
         channel=source.channel,
         subject_type=subject._meta.label_lower if subject is not None else "",
         subject_id=line("" if key is None else key, 64),
@@ -114,13 +115,13 @@ def draft(
     return Draft(entry, values)
 
 
-def _who(source: Source, by: Any, subject: Any, about: Kind) -> dict[str, tuple[str, Kind]]:
+def _who(source: Source, by: Actor | _Lazy | None, subject: Any, about: Kind) -> dict[str, tuple[str, Kind]]:
     """Who acts from where on what: all of it stands beside. Without an account, and on none of the pages for staff, it
     is a recipient, or the reader of a proof, who acts for themselves."""
-    known = getattr(by, "pk", None) is not None
-    whose = Kind.RECIPIENT if source.channel == "web" and not known else Kind.STAFF
+    name = by.get_username() if by is not None and by.pk is not None else None
+    whose = Kind.RECIPIENT if source.channel == "web" and name is None else Kind.STAFF
     return {
-        "actor": (line(by.get_username() if known else "", 150), Kind.STAFF),
+        "actor": (line(name or "", 150), Kind.STAFF),
         "address": (line(source.address, 45), whose),
         "agent": (line(source.agent, 120), whose),
         "subject": (line(subject if subject is not None else "", 200), about),

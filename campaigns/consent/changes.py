@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from campaigns.audit import trail
 from campaigns.core import mailboxes
+from campaigns.core.acting import Actor, Person
 from campaigns.core.kept_text import said as _
 from campaigns.core.one_line import flat
 from campaigns.models import Profile
@@ -48,7 +49,7 @@ class Origin:
     words of whoever opts somebody in again; `letter` and `delivery`: the sending log whose link it was."""
 
     way: str
-    by: Any = None
+    by: Person | None = None
     token: str = ""
     source: str = ""
     letter: int | None = None
@@ -58,7 +59,7 @@ class Origin:
     @property
     def by_name(self) -> str:
         """Who acts, in words that outlive the account."""
-        name = self.by.get_username() if getattr(self.by, "pk", None) else ""
+        name = self.by.get_username() if self.by and self.by.pk else ""
         return f"{name} ({self.token})" if name and self.token else name
 
 
@@ -268,7 +269,7 @@ def _note(profiles: Collection[int], flag: str, origin: Origin, *, before: bool,
             tell_audit(by, pk, source=origin.source.strip(), **told)
 
 
-def tell_audit(by: Any, subject: object, *, flag: str, before: bool, after: bool, **details: Any) -> None:
+def tell_audit(by: Actor, subject: object, *, flag: str, before: bool, after: bool, **details: Any) -> None:
     """Write an act of staff down. In: `subject`: the profile's number or whatever names many; never a person's data."""
     act = "consent.opted_out" if after else "consent.opted_in"
     trail.record(act, by=by, subject_id=str(subject), before={flag: before}, after={flag: after}, **details)

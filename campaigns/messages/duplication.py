@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person
 from campaigns.models import ControlGroup, Message
 from campaigns.models.tracking import TrackingOptions
 
@@ -30,7 +31,7 @@ _TRACKING = ("active", "pixel_at_top", "days", "fallback_url")
 _LONGEST = Message._meta.get_field("label").max_length or 128
 
 
-def duplicate(message: Message, by: Any) -> Message:
+def duplicate(message: Message, by: Person) -> Message:
     """Save a copy called “Copy of …”, unconfirmed and without any schedule (domain.md §5). Raises PermissionDenied."""
     permissions.require_prepare(by, message.campaign)
     label = (_("Copy of %s") % message.label)[:_LONGEST]

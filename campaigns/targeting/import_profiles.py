@@ -23,6 +23,7 @@ from campaigns.audit import trail
 from campaigns.consent import changes as consent
 from campaigns.consent import staged
 from campaigns.core import queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import kept
 from campaigns.core.kept_text import said as _
 from campaigns.core.signs_of_life import SignsOfLife, Superseded
@@ -48,7 +49,7 @@ def start(
     data: bytes,
     file_name: str,
     *,
-    by: Any,
+    by: Person | None,
     skip_errors: bool = False,
     audience: Audience | None = None,
     empty_clears: bool = False,

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import changed_since_seen, word
+from campaigns.core.acting import person
 from campaigns.models import Message
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.confirm_dialog import confirmation
@@ -148,7 +149,7 @@ class ActPages:
         missing = None if act == "confirm" else ""
         seen = {"seen": request.POST.get("seen", missing)} if act in SEEN else {}
         with told(request):
-            command(delivery, request.user, **seen)
+            command(delivery, person(request.user), **seen)
             messages.success(request, done)
         return redirect(delivery)
 
@@ -166,7 +167,7 @@ class ActPages:
             return redirect("admin:deliveries_delivery_in_doubt", delivery.pk)
         with told(request):
             number = in_doubt.settle_in_doubt(
-                delivery, request.user, decision=cast(in_doubt.Decision, decision), log_ids=ids
+                delivery, person(request.user), decision=cast(in_doubt.Decision, decision), log_ids=ids
             )
             text = ngettext("Decided about %d message.", "Decided about %d messages.", number)
             messages.success(request, text % number)
@@ -181,7 +182,7 @@ def open_delivery(admin_site: Any, request: HttpRequest, message_id: int) -> Htt
     newest = message.deliveries.filter(parent=None).order_by("-pk").first()
     if request.method == "POST":
         with told(request):
-            return redirect(commands.create_delivery(message, request.user))
+            return redirect(commands.create_delivery(message, person(request.user)))
         return redirect(newest or message)
     if newest is not None:
         return redirect(newest)

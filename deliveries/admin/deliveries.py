@@ -20,6 +20,7 @@ from campaigns.accounts import permissions
 from campaigns.admin.base import InCampaign, ScopedAdmin, key_in
 from campaigns.admin.preview import chosen, render
 from campaigns.core import formats
+from campaigns.core.acting import Actor, person
 from deliveries.admin.dashboard.action_bar import rights_of
 from deliveries.admin.dashboard.deployment_block import SAMPLES, Sample
 from deliveries.admin.dashboard.page import dashboard
@@ -143,7 +144,7 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Delivery) -> None:
         """With its rows, some at a time."""
-        deletion.delete(obj, request.user)
+        deletion.delete(obj, person(request.user))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list, under its own name: there is nothing to "select to change"."""
@@ -276,7 +277,7 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
         return redirect("admin:deliveries_delivery_log", key_in(object_id))
 
 
-def _some_recipient(delivery: Delivery, reader: Any) -> str:
+def _some_recipient(delivery: Delivery, reader: Actor) -> str:
     """The id of a readable profile among the first that the delivery goes to, by the logs' index: a filter over
     millions may take long."""
     keys = list(delivery.sending_logs.order_by("status", "pk").values_list("profile_id", flat=True)[:LOOKED_AT])

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import person
 from deliveries.ledger.counters import counters
 from deliveries.lifecycle import evidence
 from deliveries.models import Delivery
@@ -24,7 +25,7 @@ def evidence_pack(request: HttpRequest, pk: int) -> HttpResponseBase:
     evidence.require(request.user, delivery)
     if request.method == "POST":
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
-        evidence.pack(delivery, request.user, file)
+        evidence.pack(delivery, person(request.user), file)
         file.seek(0)
         return FileResponse(file, as_attachment=True, filename=evidence.file_name(delivery))
     context = {

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person, person
 from campaigns.core.translate_kept import retold
 from deliveries.ledger.counters import counters
 from deliveries.ledger.errors import Refused
@@ -59,15 +60,16 @@ class ProofPages:
         """GET: choose who gets a proof. POST: send it; what was typed stays if that is refused."""
         delivery = self.readable(request, pk)
         permissions.require_prepare(request.user, delivery.campaign)
+        by = person(request.user)
         if request.method != "POST":
-            return self._draw(request, delivery, "proof", **_choices(delivery, request.user, None, [Row()] * ROWS))
+            return self._draw(request, delivery, "proof", **_choices(delivery, by, None, [Row()] * ROWS))
         readers = {int(key) for key in request.POST.getlist("reader") if key.isdecimal() and len(key) < 19}
         rows = _typed(request.POST)
         try:
-            proof = proofs.send_proof(delivery, request.user, readers=readers, substitutions=_substitutions(rows))
+            proof = proofs.send_proof(delivery, by, readers=readers, substitutions=_substitutions(rows))
         except (Refused, PermissionDenied) as refusal:
             rows += [Row()] * (ROWS - len(rows))
-            context = {"problem": retold(refusal.args[0]), **_choices(delivery, request.user, readers, rows)}
+            context = {"problem": retold(refusal.args[0]), **_choices(delivery, by, readers, rows)}
             status = 403 if isinstance(refusal, PermissionDenied) else 200
             return self._draw(request, delivery, "proof", status, **context)
         number = proof.recipients.count()
@@ -107,7 +109,7 @@ class ProofPages:
             {"preparation": int(seen)} if given["verdict"] == "approve" and seen.isdecimal() and len(seen) < 9 else {}
         )
         try:
-            verdict = judge(delivery, request.user, comment=given.get("comment", ""), proof=proof, **looked)
+            verdict = judge(delivery, person(request.user), comment=given.get("comment", ""), proof=proof, **looked)
         except Refused as refusal:
             problem, comment = retold(refusal.message), given.get("comment", "")
             return self._draw(request, delivery, "approve", problem=problem, proof=proof, comment=comment)
@@ -135,7 +137,7 @@ TITLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _choices(delivery: Delivery, by: Any, chosen: set[int] | None, rows: list[Row]) -> dict[str, Any]:
+def _choices(delivery: Delivery, by: Person, chosen: set[int] | None, rows: list[Row]) -> dict[str, Any]:
     """What the form offers. `chosen`: the test profiles that are ticked; None: all to whom `by` may send."""
     substituting, readers = proofs.may_substitute(delivery), list(proofs.test_profiles(by))
     beyond = addresses.out_of_reach(delivery, by, [reader.email for reader in readers])

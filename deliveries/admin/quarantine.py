@@ -22,7 +22,7 @@ from campaigns.admin.forms.schedule_form import LabelledSplitDateTime
 from campaigns.core.paging import BoundedPaginator
 from campaigns.core.search import starts_with
 from deliveries.feedback import quarantine
-from deliveries.feedback.similar_addresses import near_misses
+from deliveries.feedback.similar_addresses import similar_to
 from deliveries.models import QuarantinedAddress
 
 Status = QuarantinedAddress.Status
@@ -142,7 +142,7 @@ class QuarantinedAddressAdmin(ForAllAdmin):
         if not term:
             return queryset, False
         found = queryset.filter(starts_with("address", term))
-        if "@" in term and not found.exists() and (alike := near_misses(term)):
+        if "@" in term and not found.exists() and (alike := similar_to(term)):
             messages.info(request, _("No entry begins like that; these look like it."))
             found = queryset.filter(address__in=alike)
         return found, False

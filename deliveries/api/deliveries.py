@@ -19,6 +19,7 @@ from campaigns.api.base import CampaignKey, CampaignRights, InUtc, KeyPagination
 from campaigns.api.idempotency import Idempotent
 from campaigns.api.problem_details import MEDIA_TYPE, ProblemSerializer
 from campaigns.content.fingerprint import changed_since_seen, word
+from campaigns.core.acting import person
 from campaigns.models import Message
 from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Figure, kpis, possible_delivered
@@ -229,20 +230,20 @@ class DeliveryViewSet(
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         message: Message = serializer.validated_data["message"]
-        delivery = commands.create_delivery(message, request.user)
+        delivery = commands.create_delivery(message, person(request.user))
         return Response(self.get_serializer(delivery).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={204: OpenApiResponse(description="It is gone."), (409, MEDIA_TYPE): ProblemSerializer})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a delivery of which nothing has left; its message stays."""
-        deletion.delete(self.get_object(), request.user)
+        deletion.delete(self.get_object(), person(request.user))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses={201: DeliverySerializer})
     @action(detail=True, methods=["post"], permission_classes=[IsAuthenticated])
     def duplicate(self, request: Request, pk: str) -> Response:
         """A copy of the message with a delivery of its own, without the schedule: it leaves once confirmed."""
-        copy = duplication.duplicate(self.get_object(), request.user)
+        copy = duplication.duplicate(self.get_object(), person(request.user))
         return Response(self.get_serializer(copy).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -264,7 +265,7 @@ class DeliveryViewSet(
             if seen != word(form):
                 raise SealBroken.in_parts(changed_since_seen(seen, form))
         given = {"seen": seen} if method in SEEING else {}
-        COMMANDS[method](delivery, request.user, **arguments(method, request.data), **given)
+        COMMANDS[method](delivery, person(request.user), **arguments(method, request.data), **given)
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(responses=KpisSerializer)

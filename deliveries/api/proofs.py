@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.core.account_names import name_of
+from campaigns.core.acting import Person
 from deliveries.lifecycle.proofs import history, proofs
 from deliveries.lifecycle.proofs import verdicts as proof_verdicts
 from deliveries.models import Delivery
@@ -93,18 +94,18 @@ def arguments(method: str, data: Any) -> dict[str, Any]:
     return dict(asked.validated_data)
 
 
-def send_proof(delivery: Delivery, by: Any, *, substitutions: Any = (), **also: Any) -> Proof:
+def send_proof(delivery: Delivery, by: Person, *, substitutions: Any = (), **also: Any) -> Proof:
     """The command sendProof."""
     rows = [proofs.Substitution(**row) for row in substitutions]
     return proofs.send_proof(delivery, by, substitutions=rows, **also)
 
 
-def approve(delivery: Delivery, by: Any, **given: Any) -> Verdict:
+def approve(delivery: Delivery, by: Person, **given: Any) -> Verdict:
     """The command approve."""
     return proof_verdicts.approve(delivery, by, **_named(delivery, given))
 
 
-def refuse(delivery: Delivery, by: Any, **given: Any) -> Verdict:
+def refuse(delivery: Delivery, by: Person, **given: Any) -> Verdict:
     """The command refuse."""
     return proof_verdicts.refuse(delivery, by, **_named(delivery, given))
 

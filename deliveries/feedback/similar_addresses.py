@@ -17,7 +17,7 @@ def normal(address: str) -> str:
     return f"{local}{at}{domain.lower()}"
 
 
-def near_misses(address: str, most: int = 5) -> list[str]:
+def similar_to(address: str, most: int = 5) -> list[str]:
     """Entries that look like `address` and are not it, likest first: another case, a slip in either part."""
     wanted = normal(address)
     beginning = wanted[:3].lower()

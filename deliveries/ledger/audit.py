@@ -18,6 +18,7 @@ from django.db import models
 from campaigns.accounts.audit_signals import declare_and_hear
 from campaigns.audit import trail
 from campaigns.audit.trail import Outcome
+from campaigns.core.acting import Actor
 from campaigns.models.audit.audit_values import Kind
 from campaigns.models.audit.sides import Side, Told
 from deliveries.models.states import State
@@ -63,7 +64,7 @@ def audited(act: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if _running.get() is not None:  # part of another act, which tells
                 return command(*args, **kwargs)
             subject: Any = args[0] if args else kwargs.get("delivery") or kwargs.get("message")
-            by = args[1] if len(args) > 1 else kwargs.get("by")
+            by: Any = args[1] if len(args) > 1 else kwargs.get("by")
             token = _running.set({"before": seen(subject)})
             try:
                 return command(*args, **kwargs)
@@ -82,7 +83,7 @@ def audited(act: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return wrap
 
 
-def _refused(act: str, by: Any, subject: Any, outcome: str, **details: Any) -> None:
+def _refused(act: str, by: Actor | None, subject: Any, outcome: str, **details: Any) -> None:
     where = subject if isinstance(subject, models.Model) else None
     trail.record(f"delivery.{act}", by=by, subject=where, outcome=outcome, **details)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import kept
 from deliveries.models.delivery import Delivery
 from deliveries.models.logs import DeliveryEvent
@@ -18,7 +19,7 @@ def log_event(
     code: str,
     message: str,
     *,
-    user: Any = None,
+    user: Person | None = None,
     severity: int = DeliveryEvent.Severity.INFO,
     **details: Any,
 ) -> DeliveryEvent:

@@ -12,13 +12,14 @@ from typing import Any
 
 from campaigns.accounts import masking
 from campaigns.accounts.masking import MARK, Sight
+from campaigns.core.acting import Actor
 from deliveries.models import Delivery, DeliveryEvent, ExclusionLog, SendingLog
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\",;:“”]{1,64}@[^\s@<>()\[\]\",;:“”]{1,253}")
 
 
-def sight(user: Any, delivery: Delivery) -> Sight:
+def sight(user: Actor, delivery: Delivery) -> Sight:
     """What `user` sees of the people in this delivery's rows."""
     return masking.sight(user, delivery.campaign)
 

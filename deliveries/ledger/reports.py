@@ -122,21 +122,21 @@ def decide(reports: Iterable[Report]) -> set[int]:
     by_log = defaultdict(list)
     for report in reports:
         by_log[report.log_id].append(report)
-    desk = _Desk.of_logs(list(by_log))
-    for row in desk.rows:
+    locked = _LockedRows.of_logs(list(by_log))
+    for row in locked.rows:
         for report in by_log[row.id]:
-            desk.learn(row, report)
-    return desk.write()
+            locked.learn(row, report)
+    return locked.write()
 
 
 def give_up(log_ids: Collection[int]) -> None:
     """Try these rows no more, if they are retrying: their address was put in quarantine. The caller holds the
     transaction."""
-    desk = _Desk.of_logs(list(log_ids))
-    for row in desk.rows:
+    locked = _LockedRows.of_logs(list(log_ids))
+    for row in locked.rows:
         if row.retrying:
-            desk.end(row)
-    desk.write()
+            locked.end(row)
+    locked.write()
 
 
 def record_retries(batch_id: int, fence: int, changes: Sequence[Change]) -> None:
@@ -147,10 +147,12 @@ def record_retries(batch_id: int, fence: int, changes: Sequence[Change]) -> None
     by_log = {change.log_id: change for change in changes}
     matches, parameter = sql.one_of(by_log)
     table = partition_lookup.of_batch(batch_id)
-    desk = _Desk.where([table], f"batch_id = %s AND claim_fence = %s AND id {matches}", [batch_id, fence, parameter])
-    for row in desk.rows:
-        desk.retried(row, by_log[row.id])
-    desk.write()
+    locked = _LockedRows.where(
+        [table], f"batch_id = %s AND claim_fence = %s AND id {matches}", [batch_id, fence, parameter]
+    )
+    for row in locked.rows:
+        locked.retried(row, by_log[row.id])
+    locked.write()
 
 
 def end_retries(delivery_id: int, *, ours_alone: bool = False) -> int:
@@ -170,19 +172,19 @@ def _end_in_batch(batch_id: int, ours_alone: bool) -> int:
         with transaction.atomic():
             Batch.objects.select_for_update().get(pk=batch_id)
             free = f"batch_id = %s AND claim_fence IS NULL AND status IN ({decided}) AND {which}"
-            desk = _Desk.where([partition_lookup.of_batch(batch_id)], free, [batch_id], CHUNK)
-            for row in desk.rows:
-                desk.end(row)
-            desk.write()
-            number += len(desk.rows)
-            if len(desk.rows) < CHUNK:
+            locked = _LockedRows.where([partition_lookup.of_batch(batch_id)], free, [batch_id], CHUNK)
+            for row in locked.rows:
+                locked.end(row)
+            locked.write()
+            number += len(locked.rows)
+            if len(locked.rows) < CHUNK:
                 rows = SendingLog.objects.filter(batch_id=batch_id, due_at__isnull=False)
                 if not rows.exists():
                     Batch.objects.filter(pk=batch_id, lease_until=None).update(next_due_at=None)
                 return number
 
 
-class _Desk:
+class _LockedRows:
     """Locked rows with their deliveries: what is learnt of them, and then written at once."""
 
     def __init__(self, found: list[tuple[Any, ...]]) -> None:
@@ -204,7 +206,7 @@ class _Desk:
         )
 
     @classmethod
-    def of_logs(cls, ids: list[int]) -> _Desk:
+    def of_logs(cls, ids: list[int]) -> _LockedRows:
         """These rows, wherever they are; their batches are locked first, in order."""
         matches, parameter = sql.one_of(ids)
         lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
@@ -216,7 +218,7 @@ class _Desk:
         return cls.where(tables, f"id {matches} AND batch_id IS NOT NULL", [parameter])
 
     @classmethod
-    def where(cls, tables: list[str], condition: str, parameters: list[Any], limit: int | None = None) -> _Desk:
+    def where(cls, tables: list[str], condition: str, parameters: list[Any], limit: int | None = None) -> _LockedRows:
         """The rows of these tables that meet an SQL condition, locked in order."""
         lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
         most = f" LIMIT {limit:d}" if limit else ""

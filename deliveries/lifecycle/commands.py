@@ -20,6 +20,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
 from campaigns.core import account_names, queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models import Campaign, Message
 from deliveries.ledger import reports, statuses
@@ -45,7 +46,7 @@ _DONE = {
 
 
 @audited("create")
-def create_delivery(message: Message, by: Any) -> Delivery:
+def create_delivery(message: Message, by: Person) -> Delivery:
     """The message's delivery that is not confirmed yet, made if there is none. Raises PermissionDenied."""
     permissions.require_prepare(by, message.campaign)
     with transaction.atomic():
@@ -64,7 +65,7 @@ def create_delivery(message: Message, by: Any) -> Delivery:
 
 
 @audited("prepare")
-def prepare(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
+def prepare(delivery: Delivery, by: Person, *, seen: str | None = None) -> None:
     """Start a preparation in the background; only what stands now may then start by itself (unasked.py).
 
     In: `seen`, the word of the form that `by` looked at, None where the caller vouches for it; it matters where the
@@ -102,7 +103,7 @@ def prepare_by_schedule(execution: Delivery) -> None:
     execution.refresh_from_db()
 
 
-def _begin_preparing(delivery: Delivery, message: Message, words: str, user: Any, **also: Any) -> None:
+def _begin_preparing(delivery: Delivery, message: Message, words: str, user: Person | None, **also: Any) -> None:
     started = advance(
         Delivery.objects.filter(pk=delivery.pk),
         Act.PREPARE,
@@ -122,7 +123,7 @@ def _begin_preparing(delivery: Delivery, message: Message, words: str, user: Any
 
 
 @audited("stop_preparation")
-def stop_preparation(delivery: Delivery, by: Any) -> None:
+def stop_preparation(delivery: Delivery, by: Person) -> None:
     """Stop a running preparation; nothing stays behind. Raises PermissionDenied, Refused('not_preparing')."""
     ask(permissions.require_prepare, delivery, by, "stop the preparation of")
     with transaction.atomic():
@@ -135,7 +136,7 @@ def stop_preparation(delivery: Delivery, by: Any) -> None:
 
 
 @audited("confirm")
-def confirm(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
+def confirm(delivery: Delivery, by: Person, *, seen: str | None = None) -> None:
     """Confirm the send: messages leave once the time to undo it is over. Asks role, state and seal in one transaction.
 
     In: `seen`, the word of the fingerprint or form that `by` looked at, None where the caller vouches for it (a command
@@ -163,7 +164,7 @@ def confirm_unasked(delivery: Delivery) -> None:
 
 
 def _confirm(
-    delivery: Delivery, by: Any, words: str, *, seen: str | None = None, alone: bool = False, **also: Any
+    delivery: Delivery, by: Person, words: str, *, seen: str | None = None, alone: bool = False, **also: Any
 ) -> None:
     ask(permissions.require_start, delivery, by, "confirm")
     with transaction.atomic():
@@ -211,7 +212,7 @@ def _confirm(
 
 
 @audited("undo")
-def undo_confirmation(delivery: Delivery, by: Any) -> None:
+def undo_confirmation(delivery: Delivery, by: Person) -> None:
     """Take a confirmation back before anything has left; the message can be edited again.
 
     Raises PermissionDenied, Refused('already_started').
@@ -239,14 +240,14 @@ def unconfirm(delivery: Delivery, **also: Any) -> bool:
 
 
 @audited("pause")
-def pause(delivery: Delivery, by: Any) -> None:
+def pause(delivery: Delivery, by: Person) -> None:
     """Stop taking rows; those in flight finish. Raises PermissionDenied, Refused('not_running')."""
     ask(permissions.require_start, delivery, by, "pause")
     _run(delivery, by, Act.PAUSE, "paused", "not_running")
 
 
 @audited("resume")
-def resume(delivery: Delivery, by: Any) -> None:
+def resume(delivery: Delivery, by: Person) -> None:
     """Go on with exactly the unsent rows. Raises PermissionDenied, Refused('not_paused')."""
     ask(permissions.require_start, delivery, by, "resume")
     now = timezone.now()
@@ -258,7 +259,7 @@ def resume(delivery: Delivery, by: Any) -> None:
 
 
 @audited("stop")
-def stop(delivery: Delivery, by: Any) -> None:
+def stop(delivery: Delivery, by: Person) -> None:
     """End the sending for good; unsent rows become Delivery canceled.
 
     Raises PermissionDenied, Refused('not_running').
@@ -270,7 +271,7 @@ def stop(delivery: Delivery, by: Any) -> None:
     delivery.refresh_from_db()
 
 
-def _run(delivery: Delivery, by: Any, act: Act, past: str, code: str, **also: Any) -> None:
+def _run(delivery: Delivery, by: Person, act: Act, past: str, code: str, **also: Any) -> None:
     with transaction.atomic():
         if not advance(Delivery.objects.filter(pk=delivery.pk), act, **also):
             raise _not_now(delivery, code, _(past))
@@ -278,7 +279,7 @@ def _run(delivery: Delivery, by: Any, act: Act, past: str, code: str, **also: An
     delivery.refresh_from_db()
 
 
-def ask(require: Any, delivery: Delivery, by: Any, act: str, *also: Campaign) -> None:
+def ask(require: Any, delivery: Delivery, by: Person, act: str, *also: Campaign) -> None:
     """Ask for the role in the delivery's campaign, and in those of `also`; a refusal is written down, since somebody
     tried what he may not. In: `act` in words, as in "tried to … this delivery". Raises PermissionDenied."""
     try:
@@ -310,7 +311,7 @@ def _refuse_stale(delivery: Delivery) -> None:
         )
 
 
-def _refuse_own(delivery: Delivery, by: Any) -> None:
+def _refuse_own(delivery: Delivery, by: Person) -> None:
     if delivery.campaign.four_eyes:
         words = _("This campaign wants another person to confirm than the one who prepared. Ask somebody else to.")
         four_eyes.require(delivery, by, words)

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.audit import trail
+from campaigns.core.acting import Actor, Person
 from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.audit import audited, seen
@@ -33,13 +34,13 @@ DELETED_AT_ONCE = 5000
 NEVER_DELETED = re.compile(r"\d{4}(-\d\d)?")  # periods that are months or years
 
 
-def may_delete(delivery: Delivery, by: Any) -> bool:
+def may_delete(delivery: Delivery, by: Actor) -> bool:
     """True if `delete` would do it now."""
     return not why_not(delivery) and permissions.may_prepare(by, delivery.campaign)
 
 
 @audited("delete")
-def delete(delivery: Delivery, by: Any) -> None:
+def delete(delivery: Delivery, by: Person) -> None:
     """Delete it with all its logs; its message stays. Raises PermissionDenied, Refused('not_deletable')."""
     permissions.require_prepare(by, delivery.campaign)
     if why := why_not(delivery):
@@ -63,7 +64,7 @@ def delete(delivery: Delivery, by: Any) -> None:
     logger.info("%s was deleted by %s", code, by)
 
 
-def _empty(one: QuerySet[Delivery], by: Any) -> None:
+def _empty(one: QuerySet[Delivery], by: Person) -> None:
     """Take what an ended delivery counted out of it, then its logs, some rows at a time.
 
     Without batches nothing can send it again, so whoever comes meanwhile finds nothing to do; and a kill leaves an

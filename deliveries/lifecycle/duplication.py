@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import transaction
 
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.messages.duplication import duplicate as duplicate_message
 from deliveries.ledger.audit import audited
@@ -16,7 +15,7 @@ from . import commands
 
 
 @audited("duplicate")
-def duplicate(delivery: Delivery, by: Any) -> Delivery:
+def duplicate(delivery: Delivery, by: Person) -> Delivery:
     """Copy the delivery's message and make the copy's delivery: unprepared, without schedule, logs or figures.
 
     Unless it is scheduled anew it leaves once confirmed, and its log says so (domain.md §5). Raises PermissionDenied.

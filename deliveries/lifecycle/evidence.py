@@ -19,6 +19,7 @@ from django.utils import timezone
 from campaigns.accounts import permissions
 from campaigns.audit import chain
 from campaigns.core.account_names import name_of
+from campaigns.core.acting import Actor, Person
 from campaigns.core.kept_text import said as _
 from campaigns.models.audit import audit_values
 from campaigns.models.audit.entries import AuditEntry
@@ -60,13 +61,13 @@ chain.csv can be compared with the heads in kept logs (lines “audit head …�
 """
 
 
-def require(by: Any, delivery: Delivery) -> None:
+def require(by: Actor, delivery: Delivery) -> None:
     """Ask for the role: Export where the delivery may be read, or Administration. Raises PermissionDenied."""
     if not (permissions.may_administer(by, delivery.campaign) and permissions.may_read(by, delivery.campaign)):
         permissions.require_export(by, delivery.campaign)
 
 
-def may_take(by: Any, delivery: Delivery) -> bool:
+def may_take(by: Actor, delivery: Delivery) -> bool:
     """True if `require` lets him."""
     try:
         require(by, delivery)
@@ -80,7 +81,7 @@ def file_name(delivery: Delivery) -> str:
     return f"evidence_{delivery.code}_{timezone.localtime():%Y%m%d_%H%M%S}.zip"
 
 
-def pack(delivery: Delivery, by: Any, out: IO[bytes]) -> None:
+def pack(delivery: Delivery, by: Person, out: IO[bytes]) -> None:
     """Write the pack into `out`. Raises PermissionDenied. That it was taken stands in the audit, and so in the pack."""
     require(by, delivery)
     log_event(delivery, "evidence", _("%(by)s took the evidence pack.", by=by), user=by)
@@ -112,7 +113,7 @@ def _write(file: zipfile.ZipFile, name: str, lines: Iterator[str]) -> str:
     return digest.hexdigest()
 
 
-def _files(delivery: Delivery, by: Any) -> Iterator[tuple[str, Iterator[str]]]:
+def _files(delivery: Delivery, by: Person) -> Iterator[tuple[str, Iterator[str]]]:
     entries = list(
         AuditEntry.objects.filter(subject_type="deliveries.delivery", subject_id=str(delivery.pk))
         .exclude(position=None)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
 from campaigns.core import queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
@@ -33,7 +34,9 @@ _PAST = {
 
 
 @audited("settle")
-def settle_in_doubt(delivery: Delivery, by: Any, *, decision: Decision, log_ids: Collection[int] | None = None) -> int:
+def settle_in_doubt(
+    delivery: Delivery, by: Person, *, decision: Decision, log_ids: Collection[int] | None = None
+) -> int:
     """Settle rows in doubt: "sent" counts them as sent, "resend" sends them again with the same Message-ID.
 
     In: ids of sending logs, or None for all of the delivery's; those no longer in doubt are left alone. Out: how many

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.core import queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
@@ -27,7 +28,7 @@ def number_missing(delivery: Delivery) -> int:
 
 
 @audited("complete")
-def complete_missing(delivery: Delivery, by: Any, *, validity_end: datetime | None = None) -> int:
+def complete_missing(delivery: Delivery, by: Person, *, validity_end: datetime | None = None) -> int:
     """Send to the never attempted and the temporarily failed of a delivery that was stopped or has finished.
 
     In: `validity_end`, needed if the old validity is over; at most 3.5 days from now count. Out: how many are sent.

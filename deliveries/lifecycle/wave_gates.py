@@ -6,8 +6,6 @@ leave as soon as the share falls back, say because retries get through, or when 
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Sum
@@ -16,6 +14,7 @@ from django.db.models.functions import Now
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.core import queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models import Schedule
 from deliveries.feedback import circuit_breaker
@@ -95,7 +94,7 @@ def _open(delivery: Delivery) -> None:
 
 
 @audited("release_waves")
-def release_waves(delivery: Delivery, by: Any) -> None:
+def release_waves(delivery: Delivery, by: Person) -> None:
     """Let held waves go; later ones are held again only once half as much more bounces.
 
     Raises PermissionDenied, Refused('not_held').

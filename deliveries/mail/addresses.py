@@ -13,7 +13,6 @@ ADDRESS = rf"(?:{_QUOTED}|{_PLAIN})@{_DOMAIN}"
 _AT = re.compile(r"""(?<=[^\s<>()\[\],:;@\\])@(?=[\w\[-])""")
 _BEFORE_AT = re.compile(f"{_PLAIN}|{_QUOTED}")  # both read the same from behind
 _AFTER_AT = re.compile(_DOMAIN)
-_VERP = re.compile(r"[+=-]([A-Za-z0-9._%]{1,64})=([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6})@")
 
 
 def places(text: str) -> Iterator[tuple[int, int]]:
@@ -64,9 +63,3 @@ def first_address(text: str) -> str:
 def clean(address: str) -> str:
     """Lower case (the product's addresses are), without the punctuation of the sentence around."""
     return address.strip(" .'`").lower().removeprefix("smtp=")[:MAX_ADDRESS]
-
-
-def verp_recipient(address: str) -> str:
-    """The recipient that a variable envelope sender spells out: `bounce-7-user=example.com@…`, or ''."""
-    match = _VERP.search("-" + address[: 2 * MAX_ADDRESS])
-    return f"{match.group(1)}@{match.group(2)}".lower() if match else ""

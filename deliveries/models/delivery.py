@@ -20,7 +20,7 @@ from campaigns.core.one_line import Line
 from campaigns.models import Campaign, Message
 
 from .routing import Routing as Routing
-from .states import ENDED, PREPARING, State
+from .states import PREPARING, State
 
 if TYPE_CHECKING:
     Base = models.Manager["Delivery"]
@@ -150,8 +150,3 @@ class Delivery(models.Model):
     def is_preparing(self) -> bool:
         """A preparation runs or waits for a worker."""
         return self.state in PREPARING
-
-    @property
-    def has_ended(self) -> bool:
-        """Nothing will be sent any more."""
-        return self.state in ENDED

@@ -88,7 +88,7 @@ class RawReport(models.Model):
     received_at = models.DateTimeField(_("received"), default=timezone.now)
     source = models.PositiveSmallIntegerField(_("source"), choices=FeedbackEvent.Source)
     recipient = models.CharField(_("envelope recipient"), max_length=320, blank=True)
-    raw = models.BinaryField()  # at most mailroom.KEPT bytes
+    raw = models.BinaryField()  # at most raw_mail.KEPT bytes
     applied_at = models.DateTimeField(_("applied"), null=True)
 
     class Meta:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Min, QuerySet, prefetch_related_objects
+from django.db.models import F, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from campaigns.content.problems import Problem
@@ -22,29 +22,26 @@ from campaigns.core import formats, secret_keys
 from campaigns.core.kept_text import Said
 from campaigns.core.kept_text import said as _
 from campaigns.core.signs_of_life import SignsOfLife, Superseded
-from campaigns.models import Audience, Message
+from campaigns.models import Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
-from deliveries.models.host import pulse
 from deliveries.models.states import PREPARING, Act, LogStatus, State, advance
 from deliveries.preparation.unattended import newcomers, unasked
 
-from . import control_rules, exclusion_order, fatigue_rules, seal, seed_addresses, send_times, validity, waves
+from . import control_rules, seal, seed_addresses, send_times, validity
 from .control_rules import Facts, Phase
 from .snapshot import snapshot
 from .target import Target
-from .target_table import Found
+from .target_run import ARBITRATED, COUNTED, TargetRun
 
 logger = logging.getLogger("deliveries.preparation.prepare")
 
-SLICE = 50_000  # profile ids in one statement: about half a second on PostgreSQL
 DELETED_AT_ONCE, DELETED_BATCHES = 20_000, 4  # in one transaction
 _LOG = SendingLog._meta.db_table
 Severity = DeliveryEvent.Severity
 SIGNS = SignsOfLife("preparation_at")  # of a preparation, and of a run that is added
 _CLEARABLE = frozenset({State.EDITING, State.PREPARATION_FAILED})
-_COUNTED, _ARBITRATED, _WRITTEN = 20, 30, 99  # percent of the progress ring
 
 
 class Broken(Exception):
@@ -141,8 +138,7 @@ class Preparation:
     def __init__(self, delivery: Delivery, message: Message) -> None:
         self.delivery, self.message, self.number = delivery, message, delivery.preparation
         self.due_at: datetime = validity.contact_date(message, timezone.now())
-        self.ids = (0, -1)  # lowest and highest profile of the target
-        self.excluded: list[Found] = []
+        self.target_run = TargetRun(delivery, message, self.due_at, self)
         self.facts = Facts(delivery, message, self.due_at)
         self.warnings = 0
         self.started = time.monotonic()
@@ -157,15 +153,16 @@ class Preparation:
         _delete_rows(self.delivery.pk, self.mine)
         self.check(Phase.START_OF_TARGETING)
         with self.people() as target:
-            self.count(target)
-            self.step(Act.ARBITRATE, progress=_COUNTED)
+            self.target_run.count(target)
+            self.step(Act.ARBITRATE, progress=COUNTED)
             self.arbitrate(target)
             self.check(Phase.AFTER_TARGETING)
             self.step(Act.AWAIT_PERSONALIZATION)
             self.step(Act.PERSONALIZE)
             self.check(Phase.START_OF_PERSONALIZATION)
             self.set_traps(target)
-            self.write(target)
+            self.target_run.write(target)
+            self.spread(target)
         self.finish()
 
     def step(self, act: Act, **also: Any) -> None:
@@ -176,6 +173,10 @@ class Preparation:
     def alive(self, **changes: Any) -> None:
         """Give a sign of life and change the row, which stays locked to the transaction's end. Raises Superseded."""
         SIGNS.give(self.mine, **changes)
+
+    def progress(self, percent: int) -> None:
+        """Turn the progress ring. Raises Superseded."""
+        self.alive(progress=percent)
 
     def log(self, code: str, words: str, severity: int = Severity.INFO, **details: Any) -> None:
         """Append a line to the delivery's log."""
@@ -193,44 +194,13 @@ class Preparation:
         if errors:
             raise Broken(errors)
 
-    def count(self, target: Target) -> None:
-        """Gather the audience, slice by slice. Raises Superseded."""
-        ends = audiences.profiles(self.audience, within=self.message.campaign.unit).aggregate(
-            low=Min("pk"), high=Max("pk")
-        )
-        low, last = self.ids = (ends["low"] or 0, ends["high"] or -1)
-        while low <= last:
-            high = min(low + SLICE - 1, last)
-            pulse.beat()
-            self.alive(progress=self.percent(high, 0, _COUNTED))
-            target.add(audiences.profiles(self.audience, (low, high), self.message.campaign.unit))
-            rest = audiences.profiles(self.audience, (high + 1, last), self.message.campaign.unit)
-            low = rest.aggregate(low=Min("pk"))["low"] or last + 1
-
     def arbitrate(self, target: Target) -> None:
         """Leave out whom every cause takes: Target ready, with a line in the log for each. Raises Superseded."""
-        self.excluded = target.settle(exclusion_order.arbitrate(target, self.delivery, self.going_on))
-        self.facts.to_deliver = to_deliver = target.remaining()
-        target.batch_size = waves.batch_size(self.message, to_deliver)
+        self.target_run.arbitrate(target)
+        self.facts.to_deliver = self.target_run.to_deliver
         with transaction.atomic():
-            self.step(Act.TARGET, progress=_ARBITRATED)
-            self.tell_target(to_deliver + sum(found.volume for found in self.excluded))
-
-    def tell_target(self, targeted: int) -> None:
-        """A line for the target, for each cause, and for each rule that was not run."""
-        words = _("Target: %(audience)s: %(n)s profiles.", audience=audiences.describe(self.audience), n=targeted)
-        self.log("counted", words, targeted=targeted)
-        for found in self.excluded:
-            words = _("Left out: %(cause)s: %(n)s.", cause=found.words, n=found.volume)
-            self.log("excluded", words, cause=int(found.cause), rule=found.rule, volume=found.volume)
-        for rule in fatigue_rules.waiting(self.delivery):
-            words = _("Fatigue rule “%(rule)s” was not run: no contact date is set.", rule=str(rule))
-            self.log("rule_not_run", words, rule=rule.pk)
-
-    def going_on(self) -> None:
-        """Between two steps of the arbitration. Raises Superseded."""
-        pulse.beat()
-        self.alive()
+            self.step(Act.TARGET, progress=ARBITRATED)
+            self.target_run.tell()
 
     def set_traps(self, target: Target) -> None:
         """Write the sending logs of the message's traps. Raises Superseded."""
@@ -247,26 +217,10 @@ class Preparation:
                 self.log("trap-quarantined", words, Severity.WARNING)
         self.facts.to_deliver += number
 
-    def write(self, target: Target) -> None:
-        """Write exclusion and sending logs, slice by slice. Raises Superseded."""
-        high = 0
-        while (low := target.first_from(high + 1)) is not None:
-            high = min(low + SLICE - 1, self.ids[1])
-            pulse.beat()
-            with transaction.atomic():
-                self.alive(progress=self.percent(high, _ARBITRATED, _WRITTEN))
-                to_deliver, left_out = target.write(self.delivery.pk, (low, high), self.due_at)
-                self.alive(
-                    targeted=F("targeted") + to_deliver + left_out,
-                    excluded=F("excluded") + left_out,
-                    to_deliver=F("to_deliver") + to_deliver,
-                )
-        self.spread(target)
-
     def people(self) -> Target:
         """Nobody yet."""
         schedule = getattr(self.message, "schedule", None)
-        self.due_times = send_times.spread_of(schedule, self.facts.content["fields"], self.going_on)
+        self.due_times = send_times.spread_of(schedule, self.facts.content["fields"], self.target_run.going_on)
         return Target(self.due_times)
 
     def spread(self, target: Target) -> None:
@@ -291,19 +245,14 @@ class Preparation:
                 )
                 self.log("date-unreadable", words, Severity.WARNING, number=number)
 
-    def percent(self, high: int, start: int, end: int) -> int:
-        """Where the progress ring stands when profiles up to id `high` are done, on its way from `start` to `end`."""
-        low, last = self.ids
-        return start + (end - start) * (high - low + 1) // (last - low + 1)
-
     def finish(self) -> None:
         """Ready: the causes, zeros included, and a last line with the numbers (domain.md §2.7). Raises Superseded."""
-        to_deliver, left_out = self.facts.to_deliver, sum(found.volume for found in self.excluded)
+        to_deliver, left_out = self.facts.to_deliver, self.target_run.left_out
         newcomers.tell(self.delivery)
         with transaction.atomic():
             self.step(Act.FINALIZE)
             ExclusionCause.objects.bulk_create(
-                ExclusionCause(delivery=self.delivery, **found._asdict()) for found in self.excluded
+                ExclusionCause(delivery=self.delivery, **found._asdict()) for found in self.target_run.excluded
             )
             self.step(Act.MAKE_READY, progress=100, prepared_at=timezone.now())
             self.log(
@@ -343,12 +292,6 @@ class Preparation:
                 warnings=self.warnings,
             )
         clear(self.delivery.pk)
-
-    @property
-    def audience(self) -> Audience:
-        """The message's audience; the first phase of rules refuses a message without one."""
-        assert self.message.audience is not None
-        return self.message.audience
 
     @property
     def seconds(self) -> float:

@@ -28,7 +28,8 @@ _RECURRENCE = (
 _VALIDITY = ("delivery_duration", "validity_end")
 # Of a routing what decides who gets the letters to carry, and where their bounces go; not how fast or how often.
 _WAY = ("host", "port", "security", "verify_certificate", "username", "return_domain")
-MAIL_SERVER, _APPROVAL = _AROUND = ("mail server", "approval")
+MAIL_SERVER = "mail server"
+_AROUND = (MAIL_SERVER, "approval")
 # What is read of a delivery, for select_related; and for prefetch_related.
 READ = (
     "routing",

@@ -105,7 +105,7 @@ def _address(around: tuple[str, str] | None, token: str) -> str:
     return f"{around[0]}{token}{around[1]}" if around else ""
 
 
-class Mailing:
+class Composer:
     """A delivery's frozen content, compiled. Raises ContentError or BadAddress if it cannot be sent to anybody.
 
     proof: for X-Proof, '' for all that is no proof."""
@@ -140,18 +140,18 @@ class Mailing:
         self.mailto = content.get("unsubscribe_mailto", "")
         self.reports = delivery.feedback_service
         wanted = profile_values.columns(self.template.fields)
-        self.columns = (*_ALWAYS, *wanted)  # what letter() expects as the row's fields
+        self.columns = (*_ALWAYS, *wanted)  # what compose() expects as the row's fields
         self.read = profile_values.reader(self.template.fields)
         self.traps = {
             person.email: tuple(getattr(person, name) for name in self.columns)
             for person in seed_addresses.people(content)
         }
 
-    def letter(self, row: Claimed) -> Letter:
-        """The letter to one recipient, not yet written. Raises BadAddress."""
+    def compose(self, row: Claimed) -> RenderedMessage:
+        """The message to one recipient, not yet written. Raises BadAddress."""
         if row.opt_out is None and row.address in self.traps:  # of no profile
             row = row._replace(fields=self.traps[row.address])
-        return Letter(self, row, self.sign(row.log_id))
+        return RenderedMessage(self, row, self.sign(row.log_id))
 
 
 def _signer(delivery: Delivery) -> Callable[[int], Tokens]:
@@ -164,44 +164,44 @@ def _signer(delivery: Delivery) -> Callable[[int], Tokens]:
     return tokens.signer(key) if delivery.token_key else partial(old_tokens.sign, key=key)
 
 
-class Letter:
+class RenderedMessage:
     """One recipient's envelope, and his message once it is wanted."""
 
-    __slots__ = ("envelope", "mailing", "recipient", "row", "tokens")
+    __slots__ = ("composer", "envelope", "recipient", "row", "tokens")
 
-    def __init__(self, mailing: Mailing, row: Claimed, tokens: Tokens) -> None:
-        self.mailing, self.row, self.tokens = mailing, row, tokens
-        dsn = DsnRequest(tokens.return_path.encode()) if mailing.reports else None
+    def __init__(self, composer: Composer, row: Claimed, tokens: Tokens) -> None:
+        self.composer, self.row, self.tokens = composer, row, tokens
+        dsn = DsnRequest(tokens.return_path.encode()) if composer.reports else None
         # The return path names the row (VERP): whatever comes back is told apart by it alone.
-        sender = f"b-{tokens.return_path}@{mailing.domain}".encode()
+        sender = f"b-{tokens.return_path}@{composer.domain}".encode()
         self.recipient = smtp_address(row.address)
         self.envelope = Envelope(row.log_id, sender, self.recipient.encode(), dsn)
 
     def write(self) -> bytes:
         """The message, ready for the wire. Raises RenderError."""
-        mailing, row, tokens = self.mailing, self.row, self.tokens
+        composer, row, tokens = self.composer, self.row, self.tokens
         first, last, wanted = row.fields[:3]
-        fields = mailing.read(row.fields[3:])
-        return mailing.template.fill(
+        fields = composer.read(row.fields[3:])
+        return composer.template.fill(
             fields,
-            message_id=f"{tokens.message_id}.{mailing.code}@{mailing.domain}",
+            message_id=f"{tokens.message_id}.{composer.code}@{composer.domain}",
             to_address=self.recipient,
             to_name=f"{first or ''} {last or ''}".strip(),
-            urls=RecipientUrls(mailing.addresses, mailing.compiled, fields, tokens),
+            urls=RecipientUrls(composer.addresses, composer.compiled, fields, tokens),
             date=int(time.time()),
-            optout_mailto=mailing.mailto,
+            optout_mailto=composer.mailto,
             text_only=wanted == Profile.EmailFormat.TEXT,
         )
 
 
-_compiled: OrderedDict[tuple[int, int], Mailing] = OrderedDict()
+_compiled: OrderedDict[tuple[int, int], Composer] = OrderedDict()
 
 
-def mailing(delivery: Delivery) -> Mailing:
+def composer(delivery: Delivery) -> Composer:
     """The compiled content, from memory if this process has sent for that preparation before."""
     key = (delivery.pk, delivery.preparation)
     if key not in _compiled:
-        _compiled[key] = Mailing(delivery)
+        _compiled[key] = Composer(delivery)
     _compiled.move_to_end(key)
     while len(_compiled) > KEPT:
         _compiled.popitem(last=False)

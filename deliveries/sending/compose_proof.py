@@ -13,11 +13,11 @@ from deliveries.models import Delivery
 from deliveries.models.proofs import ProofRecipient
 
 from . import compose
-from .compose import Letter, Mailing
+from .compose import Composer, RenderedMessage
 from .leases import Claimed
 
 
-class ProofMailing(Mailing):
+class ProofComposer(Composer):
     """A proof's content and readers, all in memory: they are a hundred at most."""
 
     def __init__(self, delivery: Delivery) -> None:
@@ -30,8 +30,8 @@ class ProofMailing(Mailing):
         found = ProofRecipient.objects.filter(proof=delivery.proof_id, sending_log__delivery=delivery)
         self._readers = {reader.sending_log_id: reader for reader in found.select_related("test_profile", "profile")}
 
-    def letter(self, row: Claimed) -> Letter:
-        """The letter to one reader. Raises BadAddress."""
+    def compose(self, row: Claimed) -> RenderedMessage:
+        """The message to one reader. Raises BadAddress."""
         reader = self._readers.get(row.log_id)
         person = _person(reader)
         texts = texts_of(person, self._quoted) | {
@@ -39,7 +39,7 @@ class ProofMailing(Mailing):
             LINK: links.url_of(reader) if reader else "",
         }
         fields = (person.first_name, person.last_name, person.email_format, texts)
-        return super().letter(row._replace(fields=fields))
+        return super().compose(row._replace(fields=fields))
 
 
 def _person(reader: ProofRecipient | None) -> Profile:
@@ -55,6 +55,6 @@ def _given(values: Sequence[Any]) -> dict[str, str]:
     return texts
 
 
-def mailing(delivery: Delivery) -> Mailing:
+def composer(delivery: Delivery) -> Composer:
     """The compiled content of a delivery, a proof's or another's. Raises ContentError, BadAddress."""
-    return ProofMailing(delivery) if delivery.proof_id else compose.mailing(delivery)
+    return ProofComposer(delivery) if delivery.proof_id else compose.composer(delivery)

@@ -22,7 +22,7 @@ class Hindered(Exception):
     """Nothing can be sent now; the text tells people why."""
 
 
-class Wire(Transport):
+class JournaledTransport(Transport):
     """A transport that stops in good order when the journal fails: what is under way is still answered."""
 
     def may_begin(self, key: int) -> bool:
@@ -84,26 +84,26 @@ def pace(routing: Routing | None) -> Pace:
     return _paces[number][1]
 
 
-_wires: OrderedDict[tuple[Endpoint, int], Wire] = OrderedDict()
+_transports: OrderedDict[tuple[Endpoint, int], JournaledTransport] = OrderedDict()
 
 
 def _nothing(key: int) -> bytes:
     raise LookupError(key)  # the sender replaces all callbacks before each run
 
 
-def wire(routing: Routing | None) -> Wire:
+def transport(routing: Routing | None) -> JournaledTransport:
     """The transport to the routing's server, with what connections it has. Raises Hindered."""
     key = (endpoint(routing), routing.connections if routing else 1)
-    if key not in _wires:
-        _wires[key] = Wire(*key, _nothing, lambda key: None, lambda key: None)
-    _wires.move_to_end(key)
-    while len(_wires) > KEPT:
-        _wires.popitem(last=False)[1].close()
-    return _wires[key]
+    if key not in _transports:
+        _transports[key] = JournaledTransport(*key, _nothing, lambda key: None, lambda key: None)
+    _transports.move_to_end(key)
+    while len(_transports) > KEPT:
+        _transports.popitem(last=False)[1].close()
+    return _transports[key]
 
 
 def hang_up() -> None:
     """Take leave of every server, and forget what was learnt of domains."""
     _paces.clear()
-    while _wires:
-        _wires.popitem()[1].close()
+    while _transports:
+        _transports.popitem()[1].close()

@@ -14,12 +14,12 @@ from typing import Any, Self
 from django.db import DEFAULT_DB_ALIAS, connections
 
 
-class Clerk:
+class DatabaseThread:
     """A context manager: the thread lives as long as the block. What is under way at its end is waited for."""
 
     def __init__(self) -> None:
         self._connection = connections[DEFAULT_DB_ALIAS]
-        self._thread = ThreadPoolExecutor(1, "clerk", initializer=self._share)
+        self._thread = ThreadPoolExecutor(1, "database", initializer=self._share)
         self._work: Future[Any] | None = None
 
     def _share(self) -> None:

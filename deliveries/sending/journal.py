@@ -174,12 +174,6 @@ def _read(raw: bytes, seed: int) -> Replay:
     return Replay(missing, groups[_ACCEPTED], groups[_REFUSED], groups[_INTENT])
 
 
-def fences_before(directory: Path, batch: int, fence: int) -> list[int]:
-    """The fences below `fence` whose journals of this batch are on this host, oldest first."""
-    found = (_parse(path) for path in directory.glob(f"{batch}.*.journal"))
-    return sorted(names[1] for names in found if names and names[1] < fence)
-
-
 def leftovers(directory: Path, done: Callable[[Collection[int]], Collection[int]]) -> list[int]:
     """The batches that left files here though they are done, as `done` says of the batches it is given.
 

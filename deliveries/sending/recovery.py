@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -64,7 +65,7 @@ def _fences(rows: QuerySet[SendingLog]) -> list[int]:
     return [fence for fence in found.distinct() if fence is not None]
 
 
-def tell_doubt(delivery_id: int, number: int, **details: int) -> None:
+def tell_doubt(delivery_id: int, number: int, **details: Any) -> None:
     """Say in the delivery's log that rows fell in doubt."""
     words = _(
         "%(n)s messages are in doubt: they may have left, but nobody noted the server's answer. "

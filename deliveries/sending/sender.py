@@ -1,7 +1,7 @@
 """Sends the due rows of one leased batch: claim, build, send, note in the journal, record (house: sending, point 3).
 
-Claims and results go through the clerk, so that the next rows are fetched and the last results written while mail
-leaves. From the first envelope to the last answer nothing else here may ask the database.
+Claims and results go through a database thread, so that the next rows are fetched and the last results written while
+mail leaves. From the first envelope to the last answer nothing else here may ask the database.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from deliveries.mail.smtp.protocol import NotNow
 from deliveries.mail.smtp.transport import Envelope, Outcome, Reply
 from deliveries.mail.throttle import HOLD
 from deliveries.models import QuarantinedAddress
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 from deliveries.models.routing import Routing
 from deliveries.models.states import FailureType, LogMove, Reason
 
 from . import connections, leases, results
-from .compose import Letter, Mailing
-from .connections import Wire
-from .database_thread import Clerk
+from .compose import Composer, RenderedMessage
+from .connections import JournaledTransport
+from .database_thread import DatabaseThread
 from .journal import Journal, JournalFailed
 from .leases import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
+from .stages import FOLLOWERS, Stage
 
 logger = logging.getLogger("deliveries.sending.work_on_batch")
 
@@ -48,12 +49,12 @@ _AT_THE_BODY = ("body", "final")  # stages at which an intent has been noted
 
 
 class Sender:
-    """Sends the due rows of one leased batch over a wire."""
+    """Sends the due rows of one leased batch over the connections of its routing."""
 
     def __init__(
         self,
         lease: Lease,
-        mailing: Mailing,
+        composer: Composer,
         journal: Journal,
         deadline: float,
         routing: Routing | None,
@@ -61,42 +62,41 @@ class Sender:
         relays: bool,
     ) -> None:
         """`deadline` of the monotonic clock; `relays`: a feedback service will report what becomes of a message."""
-        self.lease, self.mailing, self.journal, self.deadline = lease, mailing, journal, deadline
+        self.lease, self.composer, self.journal, self.deadline = lease, composer, journal, deadline
         self._accepted = LogMove.RELAY if relays else LogMove.ACCEPT
         self._policy, self._pace = reports.policy(routing), connections.pace(routing)
         self._slowed: list[tuple[int, float]] = []  # (row, seconds) whose domain must not get more now
         self._freed: list[tuple[int, int]] = []  # accepted, of addresses that had errors before
         self._rows: deque[Claimed] = deque()
-        self._open: dict[int, Letter] = {}  # begun and not answered
+        self._open: dict[int, RenderedMessage] = {}  # begun and not answered
         self._window = settings.CLAIM_WINDOW
         self._returns: Counter[int] = Counter()
         self._changes: list[Change] = []
-        self._ending = self._exhausted = self._alone = False
+        self._stage = Stage.SENDING
         self._record_at = self._look_at = 0.0
-        self._clerk = Clerk()
-        self._collected: Callable[[Any], None] = _nothing  # takes what the clerk's work gives
-        self._claiming = False
+        self._database = DatabaseThread()
+        self._collected: Callable[[Any], None] = _nothing  # takes what the database thread's work gives
         self._error: DatabaseError | None = None
         self.journal_error: JournalFailed | None = None
         self.refused_us = ""  # in words, when the server refuses us and not a recipient
 
-    def run(self, wire: Wire) -> None:
+    def run(self, transport: JournaledTransport) -> None:
         """Until nothing is due, the deadline passes or the delivery stops. All outcomes are recorded at the end.
 
         Raises ServerUnavailable; DatabaseError when results could not be recorded: the journal has them.
         """
-        wire.body, wire.on_intent, wire.on_accept = self._body, self._intent, self._accept
-        wire.may_send = self._may_send
+        transport.body, transport.on_intent, transport.on_accept = self._body, self._intent, self._accept
+        transport.may_send = self._may_send
         active_rules.rules()
-        with self._clerk:
+        with self._database:
             try:
-                while not (self._ending or (self._exhausted and not self._rows)):
-                    wire.run(self._next, self._tick)
+                while self._has_work():
+                    transport.run(self._next, self._tick)
             finally:
-                for letter in self._open.values():
-                    self._pace.answered(letter.row.address)
+                for message in self._open.values():
+                    self._pace.answered(message.row.address)
                 self._collect()
-                if (self._changes or self._slowed) and self._error is None:
+                if (self._changes or self._slowed) and self._stage is not Stage.CUT_OFF:
                     self._record()
                     self._collect()
         if self._error is not None:
@@ -104,7 +104,22 @@ class Sender:
         if self._open:  # giving them back could send them twice: leave them to the journal
             raise RuntimeError(f"batch {self.lease.batch_id}: {len(self._open)} messages ended without an answer")
 
-    # What the wire asks
+    # The stage: see stages.py
+
+    def _become(self, stage: Stage) -> None:
+        """The only place where the stage changes."""
+        assert stage in FOLLOWERS[self._stage], (self._stage, stage)
+        self._stage = stage
+
+    def _end(self) -> None:
+        """Begin no message any more; said again, it changes nothing."""
+        if self._stage.begins:
+            self._become(Stage.ENDING)
+
+    def _has_work(self) -> bool:
+        return self._stage.begins and (self._stage is not Stage.EXHAUSTED or bool(self._rows))
+
+    # What the transport asks
 
     def _next(self) -> Envelope | None:
         """The next envelope; rows that may not be sent are settled on the way, at most a window of them."""
@@ -116,15 +131,15 @@ class Sender:
                 change = self._unsendable(row)
                 if change is None and self._must_wait(row):
                     continue
-                letter = self.mailing.letter(row) if change is None else None
+                message = self.composer.compose(row) if change is None else None
             except BadAddress as error:
                 self._pace.answered(row.address)
                 change = _failed(row, Reason.BAD_QUALITY, str(error), FailureType.HARD)
             if change is not None:
                 self._note(change)
-            elif letter is not None:
-                self._open[row.log_id] = letter
-                return letter.envelope
+            elif message is not None:
+                self._open[row.log_id] = message
+                return message.envelope
         return None
 
     def _must_wait(self, row: Claimed) -> bool:
@@ -138,27 +153,31 @@ class Sender:
 
     def _claim(self) -> bool:
         """Wait for the next window, if there is one; a suspicious row comes only when nothing else is under way."""
-        if not self._claiming:
-            if self._ending or self._exhausted or (self._alone and self._open):
-                return False
+        if self._stage is Stage.SENDING or (self._stage is Stage.ALONE and not self._open):
             self._begin_claim()
+        elif self._stage is not Stage.CLAIMING:
+            return False
         self._collect()
         return bool(self._rows)
 
     def _begin_claim(self) -> None:
-        self._claiming = True
-        self._give(lambda: leases.claim(self.lease, self._window, self.mailing.columns), self._claimed)
+        self._collect()  # what is under way may end the sending
+        if self._stage.begins:
+            self._become(Stage.CLAIMING)
+            self._give(lambda: leases.claim(self.lease, self._window, self.composer.columns), self._claimed)
 
     def _claimed(self, rows: list[Claimed]) -> None:
-        self._claiming = False
-        self._exhausted = not rows
-        self._alone = bool(rows) and rows[0].claims >= CLAIMS_SUSPECT
         self._rows.extend(rows)
+        if self._stage is not Stage.CLAIMING:  # it ended meanwhile: the batch's release gives these rows back
+            return
+        if not rows:
+            self._become(Stage.EXHAUSTED)
+        else:
+            self._become(Stage.ALONE if rows[0].claims >= CLAIMS_SUSPECT else Stage.SENDING)
 
     def _wants_rows(self) -> bool:
         """The next window is fetched while the last one is being sent."""
-        few = len(self._rows) * 2 <= self._window
-        return few and not (self._ending or self._exhausted or self._alone)
+        return self._stage is Stage.SENDING and len(self._rows) * 2 <= self._window
 
     def _unsendable(self, row: Claimed) -> Change | None:
         """The end of a row that may not be sent: opted out or quarantined since the preparation (domain.md §4.6)."""
@@ -179,14 +198,16 @@ class Sender:
             raise NotNow(str(error)) from error
 
     def _may_send(self) -> bool:
-        self._ending |= not self.lease.may_send or self.journal_error is not None
-        return not self._ending
+        if not self.lease.may_send:
+            self._end()
+        return self._stage.begins
 
     def _intent(self, key: int) -> None:
         try:
             self.journal.intent(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
             raise
 
     def _accept(self, key: int) -> None:
@@ -194,28 +215,30 @@ class Sender:
         try:
             self.journal.accepted(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
 
-    # What the wire tells
+    # What the transport tells
 
     def _tick(self, replies: list[Reply]) -> bool:
         for reply in replies:
             self._answered(reply)
-        if self._clerk.done:
+        if self._database.done:
             self._collect()
         now = monotonic()
-        self._ending |= now >= self.deadline
+        if now >= self.deadline:
+            self._end()
         waiting = len(self._changes) + len(self._slowed)
         if waiting >= 2 * RECORD_ROWS:
             self._collect()
-        if self._clerk.idle and self._error is None:
-            if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or self._ending):
+        if self._database.idle and self._stage is not Stage.CUT_OFF:
+            if self._changes and (waiting >= RECORD_ROWS or now >= self._record_at or not self._stage.begins):
                 self._record()
             elif self._wants_rows():
                 self._begin_claim()
             elif now >= self._look_at:
                 self._look()
-        return not self._ending
+        return self._stage.begins
 
     def _answered(self, reply: Reply) -> None:
         row = self._open.pop(reply.key).row
@@ -239,14 +262,15 @@ class Sender:
         try:
             self.journal.refused(key)
         except JournalFailed as error:
-            self.journal_error, self._ending = error, True
+            self.journal_error = error
+            self._end()
 
     def _returned(self, row: Claimed, reply: Reply) -> None:
         """No byte left: it goes again over another connection, or is given back when the batch is released."""
         self._returns[row.log_id] += 1
         if self._returns[row.log_id] >= RETURNS:
             self._note(self._deferred(row, reply))
-        elif not self._ending:
+        elif self._stage.begins:
             self._rows.append(row)
 
     def _doubtful(self, row: Claimed, reply: Reply) -> None:
@@ -268,7 +292,8 @@ class Sender:
         else:
             how, reason, _detail = _verdict(reply)
             if reply.stage == "mail" and how is FailureType.IGNORED:
-                self.refused_us, self._ending = f"The mail server refuses the sender: {_words(reply)}", True
+                self.refused_us = f"The mail server refuses the sender: {_words(reply)}"
+                self._end()
                 return
             move = LogMove.FAIL if reply.stage == "local" else LogMove.REFUSE
             self._note(Change(row.log_id, move, row.attempts, how, reason, _words(reply)))
@@ -318,36 +343,37 @@ class Sender:
         self._give(look, _nothing)
 
     def _seen(self) -> None:
-        """The lease was looked at just now, by the clerk."""
+        """The lease was looked at just now, by the database thread."""
         active_rules.rules()
-        pulse.beat()
+        heartbeat.beat()
 
-    # What the clerk does
+    # What the database thread does
 
     def _give(self, act: Callable[[], Any], collected: Callable[[Any], None]) -> None:
-        self._collect()
         self._collected = collected
         self._look_at = monotonic() + LOOK_SECONDS
-        self._clerk.give(act)
+        self._database.give(act)
 
     def _collect(self) -> None:
-        """Wait for what the clerk has under way, if anything."""
-        if self._clerk.idle:
+        """Wait for what the database thread has under way, if anything."""
+        if self._database.idle:
             return
         try:
-            self._collected(self._clerk.collect())
+            self._collected(self._database.collect())
         except (LeaseLost, DatabaseError) as error:
-            self._claiming = False
             self._lose(error)
-        self._ending |= not self.lease.may_send or pulse.stopping()
+        if not self.lease.may_send or heartbeat.stopping():
+            self._end()
 
     def _lose(self, error: Exception) -> None:
         """No more may be begun; what is under way is answered and noted in the journal."""
-        if not self._ending:
+        if self._stage.begins:
             logger.warning("batch %s, fence %s: %r", self.lease.batch_id, self.lease.fence, error)
-        self._ending = True
-        if isinstance(error, DatabaseError):
+        if not isinstance(error, DatabaseError):
+            self._end()
+        elif self._stage is not Stage.CUT_OFF:
             self._error = error
+            self._become(Stage.CUT_OFF)
 
 
 def _nothing(_result: Any) -> None:

@@ -19,11 +19,11 @@ from deliveries.lifecycle import progress
 from deliveries.lifecycle.confirming import rerouting
 from deliveries.mail.smtp.transport import ServerUnavailable
 from deliveries.models import Batch, Delivery
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 from deliveries.models.states import ENDED, SENDING
 
 from . import connections, leases, recovery
-from .compose_proof import mailing
+from .compose_proof import composer
 from .connections import Hindered
 from .journal import BatchLock, Journal, JournalFailed
 from .leases import Lease, LeaseLost
@@ -49,7 +49,7 @@ def send(batch_id: int) -> None:
     progress.wake(batch.delivery_id)
     for candidate in chain([batch_id], leases.due(batch.delivery_id)):
         with about(delivery=batch.delivery_id, batch=candidate):
-            if monotonic() >= deadline or pulse.stopping() or not _work_on(candidate, deadline):
+            if monotonic() >= deadline or heartbeat.stopping() or not _work_on(candidate, deadline):
                 break
     for left in islice(leases.due(batch.delivery_id), 1):
         queue.enqueue(queue.Task.SEND_BATCH, left)
@@ -141,13 +141,13 @@ def _send_rows(lease: Lease, delivery: Delivery, journal: Journal, deadline: flo
     if rerouting.halts(delivery):
         return PUT_OFF
     try:
-        wire = connections.wire(delivery.routing)
+        transport = connections.transport(delivery.routing)
         if delivery.routing and delivery.routing.domain_limits:  # they hold for all workers of all hosts together
             place = leases.place_among_senders(lease.batch_id, delivery.routing.pk)
             connections.pace(delivery.routing).share(*place)
         relays = delivery.feedback_service
-        sender = Sender(lease, mailing(delivery), journal, deadline, delivery.routing, relays=relays)
-        sender.run(wire)
+        sender = Sender(lease, composer(delivery), journal, deadline, delivery.routing, relays=relays)
+        sender.run(transport)
     except Hindered as error:
         progress.hinder(delivery.pk, str(error))
         return PUT_OFF

@@ -11,8 +11,8 @@ from campaigns.core.web.log_context import about
 from deliveries.ledger import webhooks
 from deliveries.lifecycle import auto_start, progress
 from deliveries.lifecycle.recurrence import halting, runs
-from deliveries.models.host import pulse
-from deliveries.models.host.pulse import LOST_SECONDS
+from deliveries.models.host import heartbeat
+from deliveries.models.host.heartbeat import LOST_SECONDS
 from deliveries.models.storage import partitions
 from deliveries.models.storage.dedicated_connection import own_session
 from deliveries.preparation import prepare
@@ -23,7 +23,7 @@ from . import restored_copy, schedules, sweeper
 
 def _begin() -> None:
     restored_copy.look()
-    pulse.beat()
+    heartbeat.beat()
 
 
 def prepare_delivery(delivery_id: int) -> None:
@@ -99,7 +99,7 @@ def tick(host: str, asked_at: float) -> None:
     if host != settings.HOST_ID and time.time() - asked_at < LOST_SECONDS:
         queue.enqueue(queue.Task.TICK, host, asked_at)
     sweeper.sweep()
-    pulse.swept()
+    heartbeat.swept()
 
 
 def clean_up() -> None:

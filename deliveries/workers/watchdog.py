@@ -24,9 +24,8 @@ from django.db import close_old_connections
 from django_q.models import OrmQ
 
 from campaigns.core import queue
-from deliveries.models.host import pulse
-from deliveries.models.host.heartbeat import Heartbeat
-from deliveries.models.host.pulse import LOST_SECONDS
+from deliveries.models.host import heartbeat
+from deliveries.models.host.heartbeat import LOST_SECONDS, Heartbeat
 
 logger = logging.getLogger("deliveries.workers.watchdog")
 
@@ -45,7 +44,7 @@ class _Child:
     since: float
 
 
-class Guard:
+class Watchdog:
     """Keeps one cluster running until `stop` is asked for."""
 
     def __init__(
@@ -62,7 +61,7 @@ class Guard:
         `forget` drops ticks of a cluster that was killed; the three may raise while the database is away."""
         self.command, self.stale_after = command, stale_after
         self.heart, self.ask, self.forget = heart, ask, forget
-        self.stop_file = Path(environment[pulse.STOP_FILE])
+        self.stop_file = Path(environment[heartbeat.STOP_FILE])
         self.environment = dict(environment)
         self.stopping = False
         self.restarts = 0
@@ -229,12 +228,12 @@ def forget_ticks() -> None:
             queued.delete()
 
 
-def guard_cluster(command: Sequence[str]) -> Guard:
-    """The guard of this host's cluster, ready to run."""
+def cluster_watchdog(command: Sequence[str]) -> Watchdog:
+    """The watchdog of this host's cluster, ready to run."""
     stop_file = settings.DATA_DIR / "cluster-stop"
-    return Guard(
+    return Watchdog(
         command,
-        os.environ | {pulse.STOP_FILE: str(stop_file)},
+        os.environ | {heartbeat.STOP_FILE: str(stop_file)},
         stale_after=settings.GUARD_STALE_SECONDS,
         heart=read_heart,
         ask=ask_for_tick,

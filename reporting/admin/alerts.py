@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import grants, permissions, units
 from campaigns.admin.base import ModelAdmin, StackedInline, UnitAdmin
+from campaigns.core.acting import Actor
 from campaigns.models import Campaign
 from reporting.alerts.mail import INDICATORS
 from reporting.models.alert_criteria import LEVELS, Level
@@ -32,19 +33,19 @@ SHOWN = 20  # mails in a dashboard's history
 ANOTHER_CAMPAIGN, ANOTHER_GROUP = _("another unit's campaign"), _("another unit's group")
 
 
-def campaign_name(user: Any, campaign: Campaign | None) -> str:
+def campaign_name(user: Actor, campaign: Campaign | None) -> str:
     """As `user` may know it."""
     if campaign is None:
         return "-"
     return str(campaign if units.reads(user, campaign) or permissions.may_read(user, campaign) else ANOTHER_CAMPAIGN)
 
 
-def group_name(user: Any, group: Group) -> str:
+def group_name(user: Actor, group: Group) -> str:
     """As `user` may know it."""
     return str(group if grants.groups_seen(user).filter(pk=group.pk).exists() else ANOTHER_GROUP)
 
 
-def _offer(field: Any, rows: Any, chosen: Any, name: Callable[[Any, Any], str], by: Any) -> None:
+def _offer(field: Any, rows: Any, chosen: Any, name: Callable[[Any, Any], str], by: Actor) -> None:
     """Offer `rows`, and what is chosen already, which stays though `by` could not choose it."""
     field.queryset = field.queryset.filter(Q(pk__in=rows.values("pk")) | Q(pk=chosen))
     field.label_from_instance = partial(name, by)
@@ -53,7 +54,7 @@ def _offer(field: Any, rows: Any, chosen: Any, name: Callable[[Any, Any], str], 
 class DashboardForm(forms.ModelForm):  # type: ignore[type-arg]
     """Groups that exist for whoever edits it."""
 
-    by: Any = None
+    by: Actor  # set by whoever shows the form
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +66,7 @@ class DashboardForm(forms.ModelForm):  # type: ignore[type-arg]
 class CriterionForm(forms.ModelForm):  # type: ignore[type-arg]
     """The indicators as boxes to tick; campaigns at and below the unit of whoever edits it."""
 
-    by: Any = None
+    by: Actor  # set by whoever shows the form
     columns = forms.MultipleChoiceField(
         label=_("indicators"),
         required=False,
@@ -87,7 +88,7 @@ class Criteria(StackedInline):
     model = AlertCriterion
     form = CriterionForm
     extra = 0
-    reader: Any = None  # an inline is made anew for each request
+    reader: Actor  # an inline is made anew for each request
 
     def get_fields(self, request: HttpRequest, obj: AlertDashboard | None = None) -> Any:
         """Of a dashboard above, which is shown alone, the campaign as its reader may know it."""
@@ -111,7 +112,7 @@ class Criteria(StackedInline):
         return formset
 
 
-def _group_seen(user: Any) -> Callable[[AlertDashboard], str]:
+def _group_seen(user: Actor) -> Callable[[AlertDashboard], str]:
     """A read-only field: the group as `user` may know it."""
 
     @admin.display(description=_("alert group"))

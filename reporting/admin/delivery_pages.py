@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from campaigns.accounts import permissions
 from campaigns.core import queue
+from campaigns.core.acting import person
 from deliveries.admin.refusals import told
 from deliveries.ledger.counters import counters
 from deliveries.models import Delivery
@@ -59,7 +60,7 @@ def compute_stats(request: HttpRequest, pk: int) -> HttpResponse:
         messages.info(request, _("The stats are being computed; the log says when it is done."))
         return redirect(delivery)
     with told(request):
-        _say(request, len(kept_figures.compute_stats(delivery, request.user)))
+        _say(request, len(kept_figures.compute_stats(delivery, person(request.user))))
     return redirect(delivery)
 
 

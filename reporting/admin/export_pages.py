@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from csp.constants import SELF
 from csp.decorators import csp_replace
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import person
 from reporting.figures.export_progress import LOOKS, shown
 from reporting.models.exports import Export
 
@@ -26,8 +25,7 @@ def progress(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     Export; of other people's files nothing is told."""
     delivery = readable(request, pk)
     permissions.require_export(request.user, delivery.campaign)
-    somebody: Any = request.user
-    mine = Export.objects.filter(delivery=delivery, user=somebody, key=key).order_by("-pk")
+    mine = Export.objects.filter(delivery=delivery, user=person(request.user), key=key).order_by("-pk")
     if request.method == "POST":
         mine.filter(ended_at=None).update(cancelled_at=timezone.now())
         return redirect(request.get_full_path())

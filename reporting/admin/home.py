@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
 from campaigns.core import formats
+from campaigns.core.acting import Actor
 from deliveries.admin.dashboard.deployment_block import processed
 from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Counters, Kpis, kpis, total
@@ -86,7 +87,7 @@ class Home:
     alerts: Sequence[Warned]
 
 
-def home(user: Any) -> Home:
+def home(user: Actor) -> Home:
     """The first page of `user`, of what he may read."""
     now = timezone.now()
     known = _moving_or_recent(user, now)
@@ -101,7 +102,7 @@ def home(user: Any) -> Home:
     )
 
 
-def _moving_or_recent(user: Any, now: datetime) -> list[Delivery]:
+def _moving_or_recent(user: Actor, now: datetime) -> list[Delivery]:
     """What is at work, began in the last seven days, or failed to be prepared in the last one; the newest first."""
     week = Q(contact_date__gt=now - timedelta(days=DAYS), contact_date__lte=now, state__in=CONFIRMED)
     failed = Q(preparation_at__gt=now - timedelta(days=1), state=State.PREPARATION_FAILED)
@@ -130,7 +131,7 @@ def _running(delivery: Delivery, counters: Counters) -> Line:
     return _line(delivery, percent=percent, words=words)
 
 
-def _awaiting(user: Any) -> list[Line]:
+def _awaiting(user: Actor) -> list[Line]:
     """Ready deliveries that the user may start, and whether they still are what was prepared."""
     startable = permissions.readable_campaigns(user, permissions.START)
     ready = Delivery.objects.filter(state=State.READY, starts_by_itself=False, campaign__in=startable)

@@ -12,10 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import person
 from campaigns.core.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery
-from reporting.figures import breakdown, export_progress, exports, selections
+from reporting.figures import breakdown, export_progress, exports, row_sets
 from reporting.figures.clicks import clicks_by_url
 from reporting.models import Figures, TrackedUrl, TrackingType
 from reporting.tracking import tracked_urls
@@ -28,7 +29,7 @@ WHO = {"people": gettext_lazy("people"), "machines": gettext_lazy("machines")}
 def tracking_logs(request: HttpRequest, pk: int) -> HttpResponse:
     """Opens, clicks, mirror pages and opt-outs, newest first."""
     delivery = readable(request, pk)
-    chosen = selections.tracking_logs(delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
+    chosen = row_sets.tracking_logs(delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
     page = page_of(chosen.parts, request, newest_first=True, keep=chosen.filters)
     chosen.mask(page.rows)
     links = dict(TrackedUrl.objects.filter(delivery=delivery, link__isnull=False).values_list("link", "label"))
@@ -71,7 +72,7 @@ def name_url(request: HttpRequest, pk: int, place: int) -> HttpResponse:
     form = UrlForm(request.POST if request.method == "POST" else None, instance=url)
     if request.method == "POST" and form.is_valid():
         form.save()
-        tracked_urls.note_name(url, request.user)
+        tracked_urls.note_name(url, person(request.user))
         return redirect("delivery-tracked-urls", pk)
     return tab(request, delivery, "name_url", form=form, url=url)
 
@@ -87,7 +88,7 @@ class UrlForm(forms.ModelForm):  # type: ignore[type-arg]
 def rows_of_figure(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Exactly the sending logs that a figure counts."""
     delivery = readable(request, pk)
-    chosen = selections.figure(delivery, name, masked_rows.sight(request.user, delivery))
+    chosen = row_sets.figure(delivery, name, masked_rows.sight(request.user, delivery))
     page = page_of(chosen.parts, request)
     chosen.mask(page.rows)
     return tab(
@@ -105,21 +106,22 @@ def export(request: HttpRequest, pk: int, what: str) -> HttpResponseBase:
     """GET: which file? POST: the file, and how far it is in the frame of the page that asked. 403 without the role
     Export."""
     delivery = readable(request, pk)
-    if what not in selections.SELECTIONS:
+    if what not in row_sets.ROW_SETS:
         raise Http404
     if not _may_export(request, delivery):
         raise PermissionDenied(_("Taking logs away as a file needs the role “Export”."))
-    chosen = selections.SELECTIONS[what](delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
+    chosen = row_sets.ROW_SETS[what](delivery, request.GET.dict(), masked_rows.sight(request.user, delivery))
     if request.method == "POST":
         return _file(request, delivery, chosen)
     filters = {name: value for name, value in chosen.filters.items() if value}
     return tab(request, delivery, "export", selection=chosen, filters=filters, key=export_progress.new_key())
 
 
-def _file(request: HttpRequest, delivery: Delivery, chosen: selections.Selection) -> HttpResponseBase:
+def _file(request: HttpRequest, delivery: Delivery, chosen: row_sets.RowSet) -> HttpResponseBase:
     ending = "xlsx" if request.POST.get("format") == "xlsx" else "csv"
-    done = exports.audited(delivery, request.user, chosen, ending)
-    watch = export_progress.Progress(delivery, request.user, request.POST.get("key", ""), done)
+    reader = person(request.user)
+    done = exports.audited(delivery, reader, chosen, ending)
+    watch = export_progress.Progress(delivery, reader, request.POST.get("key", ""), done)
     name = exports.file_name(chosen, ending)
     if ending == "csv":
         response = StreamingHttpResponse(exports.csv_bytes(chosen, watch), content_type="text/csv; charset=utf-8")

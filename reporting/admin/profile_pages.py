@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions, units
-from campaigns.consent import history as consent_shown
+from campaigns.consent import history as consent_history
 from campaigns.models import Profile
 from reporting.figures.history import history
 from reporting.reports import charts
@@ -36,6 +36,6 @@ def profile_history(request: HttpRequest, pk: int) -> HttpResponse:
         "profile": profile,
         "history": found,
         "chart": chart,
-        "consent": consent_shown.of(profile),
+        "consent": consent_history.of(profile),
     }
     return TemplateResponse(request, "reporting/history.html", context)

@@ -54,7 +54,7 @@ def copy_of(request: HttpRequest, pk: int, row: int) -> HttpResponse:
     masked_rows.mask_logs([log], masked_rows.sight(request.user, delivery))
     if getattr(log, "hidden", False):
         raise Http404
-    compiled = destinations.trail(log.delivery_id).compiled
+    compiled = destinations.of_delivery(log.delivery_id).compiled
     if compiled is None:
         raise Http404
     try:

@@ -1,4 +1,4 @@
-"""The rows behind each figure, for programs: the same selections as the pages and the files have."""
+"""The rows behind each figure, for programs: the same sets of rows as the pages and the files have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from campaigns.accounts import permissions
 from campaigns.core.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery, SendingLog
-from reporting.figures import selections
+from reporting.figures import row_sets
 
 
 class RowSerializer(serializers.ModelSerializer[SendingLog]):
@@ -63,9 +63,9 @@ class FigureRowsView(APIView):
     )
     def get(self, request: Request, pk: int, name: str) -> Response:
         """404 for a delivery that the user may not read and for a name that is no figure."""
-        user: Any = request.user
+        user = request.user
         delivery = get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(user))
-        chosen = selections.figure(delivery, name, masked_rows.sight(user, delivery))
+        chosen = row_sets.figure(delivery, name, masked_rows.sight(user, delivery))
         counting = request.query_params.get("count") == "1"
         page = page_of(chosen.parts, request._request, keep={"count": "1"} if counting else None)
         chosen.mask(page.rows)

@@ -19,6 +19,7 @@ from campaigns.accounts import permissions
 from campaigns.accounts.masking import EVERYTHING
 from campaigns.api.base import InUnits, InUtc, KeyPagination, ModelRights, Selectable
 from campaigns.api.idempotency import Idempotent
+from campaigns.core.acting import person
 from campaigns.models import Profile
 from deliveries.api.deliveries import COMMANDS
 from deliveries.ledger import masked_rows
@@ -26,7 +27,7 @@ from deliveries.models import Delivery
 from reporting.figures import breakdown, kept_figures
 from reporting.figures.clicks import clicks_by_url
 from reporting.figures.history import MOST, history
-from reporting.figures.selections import tracking_logs
+from reporting.figures.row_sets import tracking_logs
 from reporting.models import Figures, TrackedUrl, TrackingLog, TrackingType
 
 COMMANDS["computeStats"] = kept_figures.compute_stats
@@ -118,8 +119,7 @@ class HistorySerializer(InUtc):
 
 
 def _readable(request: Request, pk: Any) -> Delivery:
-    user: Any = request.user
-    return get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(user))
+    return get_object_or_404(Delivery, pk=pk, campaign__in=permissions.readable_campaigns(request.user))
 
 
 class StatsView(Idempotent, APIView):
@@ -135,7 +135,7 @@ class StatsView(Idempotent, APIView):
     def post(self, request: Request, pk: int) -> Response:
         """403 without the right to prepare, 409 while another computation runs or when there is nothing to compute."""
         delivery = _readable(request, pk)
-        kept_figures.compute_stats(delivery, request.user)
+        kept_figures.compute_stats(delivery, person(request.user))
         return Response(FiguresSerializer(Figures.objects.get(delivery=delivery)).data)
 
 

@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.core import formats
+from campaigns.core.acting import Person
 from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from deliveries.models import Delivery
 from reporting.models.exports import Export
 
-from .selections import Selection
+from .row_sets import RowSet
 
 EVERY = 1.0  # seconds between two signs of life
 SIGNS = SignsOfLife("seen_at", timedelta(minutes=2))  # nobody takes a file over: it is asked for again
@@ -39,7 +39,7 @@ class Cancelled(ConnectionError):
 class Watch:
     """What the writer of a file tells. This one keeps nothing."""
 
-    def begin(self, selection: Selection) -> None:
+    def begin(self, selection: RowSet) -> None:
         """It starts."""
 
     def at(self, rows: int) -> None:
@@ -52,12 +52,12 @@ class Watch:
 class Progress(Watch):
     """Keeps how far it is for whoever looks, and tells `done` how many rows it became, and whether these are all."""
 
-    def __init__(self, delivery: Delivery, user: Any, key: str, done: Callable[[int, bool], None]) -> None:
+    def __init__(self, delivery: Delivery, user: Person, key: str, done: Callable[[int, bool], None]) -> None:
         kept = key if re.fullmatch(r"[0-9a-f]{32}", key) else new_key()
         self._row = Export.objects.filter(pk=Export.objects.create(delivery=delivery, user=user, key=kept).pk)
         self._done, self._told = done, time.monotonic()
 
-    def begin(self, selection: Selection) -> None:
+    def begin(self, selection: RowSet) -> None:
         """Count what is to come."""
         self._row.update(total=selection.count(), seen_at=timezone.now())
 

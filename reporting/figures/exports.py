@@ -18,12 +18,13 @@ from django.utils import timezone
 from openpyxl import Workbook
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
 
 from .export_progress import Watch
-from .selections import Selection, local
+from .row_sets import RowSet, local
 
 SHEET_ROWS = 1_000_000  # Excel takes 1,048,576
 LINES = 500  # sent together
@@ -43,12 +44,12 @@ def safe(value: Any) -> Any:
     return f"'{text}" if text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\n")) else text
 
 
-def file_name(selection: Selection, ending: str) -> str:
+def file_name(selection: RowSet, ending: str) -> str:
     """Like sending_logs_20260501_134500.csv (domain.md §10.4)."""
     return f"{selection.name.replace('-', '_')}_{timezone.localtime():%Y%m%d_%H%M%S}.{ending}"
 
 
-def audited(delivery: Delivery, by: Any, selection: Selection, ending: str) -> Callable[[int, bool], None]:
+def audited(delivery: Delivery, by: Person, selection: RowSet, ending: str) -> Callable[[int, bool], None]:
     """Ask for the role and write down who takes what. Raises PermissionDenied. Out: to be told the number of rows, and
     whether these are all."""
     permissions.require_export(by, delivery.campaign)
@@ -76,7 +77,7 @@ class _Echo:
         return line
 
 
-def csv_bytes(selection: Selection, watch: Watch) -> Iterator[bytes]:
+def csv_bytes(selection: RowSet, watch: Watch) -> Iterator[bytes]:
     """The selection as CSV: semicolons, UTF-8 with a mark so that Excel knows it. Tells `watch`, also when cut short.
     Raises Cancelled."""
     writer: Any = csv.writer(_Echo(), delimiter=";")
@@ -100,7 +101,7 @@ def csv_bytes(selection: Selection, watch: Watch) -> Iterator[bytes]:
         watch.end(gone, whole=whole)
 
 
-def xlsx_file(selection: Selection, watch: Watch) -> IO[bytes]:
+def xlsx_file(selection: RowSet, watch: Watch) -> IO[bytes]:
     """The selection as an Excel file, rewound, which is gone when it is closed; a new sheet every million rows. Tells
     `watch`. Raises Cancelled."""
     number, whole, book = 0, False, Workbook(write_only=True)
@@ -131,7 +132,7 @@ def _throw_away(book: Any) -> None:
         sheet._writer.cleanup()
 
 
-def _sheet(book: Any, selection: Selection) -> Any:
+def _sheet(book: Any, selection: RowSet) -> Any:
     sheet = book.create_sheet(selection.name)
     sheet.append([label for label, _ in selection.columns])
     return sheet

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.ledger import recount
@@ -144,7 +145,7 @@ def refresh_all(seconds: float) -> bool:
     return True
 
 
-def compute_stats(delivery: Delivery, by: Any) -> list[recount.Drift]:
+def compute_stats(delivery: Delivery, by: Person) -> list[recount.Drift]:
     """Recompute all figures from the logs now: batch counters, opens and clicks. Out: the counters that had drifted.
 
     Again gives the same. Raises PermissionDenied; Refused('not_confirmed'), Refused('purged'),
@@ -177,7 +178,7 @@ def _be_alone(delivery: Delivery) -> None:
         raise Refused("computing", _("The stats of this delivery are being computed already."))
 
 
-def _tell(delivery: Delivery, by: Any, drift: list[recount.Drift], found: Measured | None) -> None:
+def _tell(delivery: Delivery, by: Person, drift: list[recount.Drift], found: Measured | None) -> None:
     words = _("Stats computed from the logs by %(by)s.", by=by)
     if drift:
         words = _(

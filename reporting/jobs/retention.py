@@ -135,7 +135,7 @@ def _close(delivery: Delivery) -> None:
         Figures.objects.filter(delivery=delivery).update(purging_at=timezone.now())  # from here on nothing is recounted
 
 
-def _tell(delivery: Delivery, removed: dict[str, int]) -> None:
+def _tell(delivery: Delivery, removed: dict[str, Any]) -> None:
     """Say in its log that the logs are gone, once."""
     with transaction.atomic():
         if Figures.objects.filter(delivery=delivery, purged_at=None).update(purged_at=timezone.now()):

@@ -25,9 +25,8 @@ from reporting.figures.breakdown import Breakdown
 from reporting.figures.clicks import clicks_by_url
 from reporting.models import Figures
 
-from . import charts, reactions
-from .reactions import Report
-from .reactions import share as _share
+from . import charts, engagement
+from .engagement import Report, share
 
 SAMPLED = 10_000  # profiles whose messages the fatigue summary counts
 MANY = 10  # messages, from where on the fatigue summary counts no further
@@ -45,8 +44,8 @@ def of_delivery(delivery: Delivery) -> tuple[list[Report], datetime | None]:
         _bounces(summed, numbers),
         _worst(summed),
         _domains(summed),
-        *reactions.of_delivery(numbers, figures, summed),
-        *reactions.of_urls(clicks_by_url(delivery, summed), numbers),
+        *engagement.of_delivery(numbers, figures, summed),
+        *engagement.of_urls(clicks_by_url(delivery, summed), numbers),
         _hot_clicks(delivery, summed),
     ]
     return made, at
@@ -56,13 +55,13 @@ def _summary(n: Counters) -> Report:
     done = n.sent + n.failed
     rows = [
         (_("To deliver"), n.to_deliver, ""),
-        (_("Processed"), done, _share(done, n.to_deliver)),
-        (_("Delivered"), n.sent, _share(n.sent, done)),
-        (_("Bounces + errors"), n.failed, _share(n.failed, done)),
-        (_("of these hard"), n.hard, _share(n.hard, done)),
-        (_("of these soft"), n.soft, _share(n.soft, done)),
-        (_("Opens"), n.opens, _share(n.opens, n.sent)),
-        (_("Clicks"), n.clicks, _share(n.clicks, n.sent)),
+        (_("Processed"), done, share(done, n.to_deliver)),
+        (_("Delivered"), n.sent, share(n.sent, done)),
+        (_("Bounces + errors"), n.failed, share(n.failed, done)),
+        (_("of these hard"), n.hard, share(n.hard, done)),
+        (_("of these soft"), n.soft, share(n.soft, done)),
+        (_("Opens"), n.opens, share(n.opens, n.sent)),
+        (_("Clicks"), n.clicks, share(n.clicks, n.sent)),
     ]
     note = _("Delivered and bounces are shares of what was processed, opens and clicks of Delivered.")
     drawn = charts.bars(_("Delivery summary"), [(label, number) for label, number, _share_ in rows])
@@ -72,18 +71,18 @@ def _summary(n: Counters) -> Report:
 def _indicators(n: Counters, figures: Figures | None, summed: Breakdown) -> Report:
     f, spam = figures or Figures(), sum(domain["complained"] for domain in summed["domains"])
     rows = [
-        (_("Recipients who opened"), n.opens, _share(n.opens, n.sent)),
-        (_("people among them"), f.people_opens, _share(f.people_opens, n.sent)),
-        (_("Recipients who clicked"), n.clicks, _share(n.clicks, n.sent)),
-        (_("people among them"), f.people_clicks, _share(f.people_clicks, n.sent)),
-        (_("Mirror page"), f.mirrors, _share(f.mirrors, n.sent)),
-        (_("Opt-outs"), f.opt_outs, _share(f.opt_outs, n.sent)),
-        (_("Spam complaints"), spam, _share(spam, n.sent)),
+        (_("Recipients who opened"), n.opens, share(n.opens, n.sent)),
+        (_("people among them"), f.people_opens, share(f.people_opens, n.sent)),
+        (_("Recipients who clicked"), n.clicks, share(n.clicks, n.sent)),
+        (_("people among them"), f.people_clicks, share(f.people_clicks, n.sent)),
+        (_("Mirror page"), f.mirrors, share(f.mirrors, n.sent)),
+        (_("Opt-outs"), f.opt_outs, share(f.opt_outs, n.sent)),
+        (_("Spam complaints"), spam, share(spam, n.sent)),
         (_("Opens in all"), f.all_opens, ""),
         (_("Clicks in all"), f.all_clicks, ""),
     ]
     note = _("Recipients are counted once, whatever they did how often; machines are programs that read mail first.")
-    drawn = charts.bars(_("Tracking indicators"), [(label, number) for label, number, share in rows if share])
+    drawn = charts.bars(_("Tracking indicators"), [(label, number) for label, number, part in rows if part])
     head = [_("Indicator"), _("Number"), _("of Delivered")]
     return Report("indicators", _("Tracking indicators"), note, drawn, head, rows)
 
@@ -106,14 +105,14 @@ def _throughput(summed: Breakdown) -> Report:
 def _bounces(summed: Breakdown, n: Counters) -> Report:
     done = n.sent + n.failed
     found = [(breakdown.reason_label(kind, reason), number) for kind, reason, number in summed["reasons"]]
-    rows = [(label, number, _share(number, done)) for label, number in found]
+    rows = [(label, number, share(number, done)) for label, number in found]
     drawn = charts.bars(_("Bounces by reason"), found[:8], colour=charts.RED)
     head = [_("Reason"), _("Messages"), _("of processed")]
     return Report("bounces", _("Bounce summary"), _("Why messages failed, the most frequent first."), drawn, head, rows)
 
 
 def _worst(summed: Breakdown) -> Report:
-    rows = [(d["domain"], d["bounces"], _share(d["bounces"], d["sent"]), d["hard"], d["soft"]) for d in summed["worst"]]
+    rows = [(d["domain"], d["bounces"], share(d["bounces"], d["sent"]), d["hard"], d["soft"]) for d in summed["worst"]]
     drawn = charts.bars(_("Bounces by domain"), [(row[0], row[1]) for row in rows], colour=charts.RED)
     head = [_("Domain"), _("Bounces"), _("of processed"), _("Hard"), _("Soft")]
     return Report("worst", _("Domains that bounce most"), _("Where messages failed."), drawn, head, rows)
@@ -146,7 +145,7 @@ def _domains(summed: Breakdown) -> Report:
 def _hot_clicks(delivery: Delivery, summed: Breakdown) -> Report:
     urls = [url for url in clicks_by_url(delivery, summed) if url.link is not None]
     every = sum(url.events for url in urls)
-    rows = [(u.label or u.url, u.part, u.events, _share(u.events, every), u.recipients, u.people) for u in urls]
+    rows = [(u.label or u.url, u.part, u.events, share(u.events, every), u.recipients, u.people) for u in urls]
     ranked = sorted(((str(row[0]), row[2]) for row in rows if row[2]), key=lambda pair: -pair[1])
     head = [_("Link"), _("Part"), _("Clicks"), _("of all clicks"), _("Recipients"), _("People")]
     note = _("Where in the message people click; below, the message itself with the share of each link.")
@@ -167,10 +166,10 @@ def of_campaign(campaign: Campaign) -> list[Report]:
                 str(d),
                 n.to_deliver,
                 n.sent,
-                _share(n.sent, done),
-                _share(n.failed, done),
-                _share(n.opens, n.sent),
-                _share(n.clicks, n.sent),
+                share(n.sent, done),
+                share(n.failed, done),
+                share(n.opens, n.sent),
+                share(n.clicks, n.sent),
             )
         )
     rates = [(str(d), round(100 * Figure(numbers[d.pk].opens, numbers[d.pk].sent).ratio, 1)) for d in deliveries[:12]]

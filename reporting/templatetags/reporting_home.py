@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
 
+from campaigns.core.acting import Actor
 from reporting.admin.home import Home, home
 
 register = template.Library()
 
 
 @register.simple_tag
-def home_of(user: Any) -> Home:
+def home_of(user: Actor) -> Home:
     """What home.py has to tell this user."""
     return home(user)

@@ -107,9 +107,9 @@ def clicked(token: str, link: int, seen: Visit) -> str:
 
     A person who clicks gets where he wants even when the click cannot be kept.
     """
-    lead = destinations.lead(token, link)
-    if lead is None or not lead.url:
+    found = destinations.of_link(token, link)
+    if found is None or not found.url:
         return ""
-    if lead.counts:
-        note(lead.log_id, TrackingType.CLICK, seen, link)
-    return lead.url
+    if found.counts:
+        note(found.log_id, TrackingType.CLICK, seen, link)
+    return found.url

@@ -29,7 +29,7 @@ KEPT = 64  # deliveries whose links a process remembers
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class Destinations:
     """What a delivery's links need to be followed, compiled once. `constant`: {number: URL} of those without Liquid."""
 
     compiled: Compiled | None  # None: the content is gone or broken
@@ -46,7 +46,7 @@ class Trail:
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class Destination:
     """Who a token names, and where the link leads. `url` is '' when nothing is known; then a page says so."""
 
     log_id: int
@@ -54,33 +54,33 @@ class Lead:
     counts: bool  # False: led to the fallback address, which is no click
 
 
-_trails: OrderedDict[int, Trail] = OrderedDict()
+_known: OrderedDict[int, Destinations] = OrderedDict()
 _lock = Lock()
 
 
-def trail(delivery_id: int) -> Trail:
-    """The delivery's trail, from this process's memory if it was asked before: confirmed content never changes."""
+def of_delivery(delivery_id: int) -> Destinations:
+    """Where the delivery's links lead, from this process's memory if there: confirmed content never changes."""
     with _lock:
-        known = _trails.get(delivery_id)
+        known = _known.get(delivery_id)
         if known is not None:
-            _trails.move_to_end(delivery_id)
+            _known.move_to_end(delivery_id)
             return known
     made, final = _make(delivery_id)
     if final:
         with _lock:
-            _trails[delivery_id] = made
-            while len(_trails) > KEPT:
-                _trails.popitem(last=False)
+            _known[delivery_id] = made
+            while len(_known) > KEPT:
+                _known.popitem(last=False)
     return made
 
 
 def forget() -> None:
     """Empty the memory."""
     with _lock:
-        _trails.clear()
+        _known.clear()
 
 
-def _make(delivery_id: int) -> tuple[Trail, bool]:
+def _make(delivery_id: int) -> tuple[Destinations, bool]:
     found = Delivery.everything.filter(pk=delivery_id)
     row = found.values_list("content", "contact_date", "confirmed_at").first()
     content, contact, confirmed = row or ({}, None, None)
@@ -91,7 +91,7 @@ def _make(delivery_id: int) -> tuple[Trail, bool]:
     links = compiled.links if compiled else ()
     constant = {link.index: link.url for link in links if link.index >= 0 and "{" not in link.url}
     website = content.get("website", "")
-    made = Trail(compiled, constant, content.get("brand", ""), website, asked.get("fallback") or website, ends)
+    made = Destinations(compiled, constant, content.get("brand", ""), website, asked.get("fallback") or website, ends)
     return made, confirmed is not None
 
 
@@ -111,7 +111,7 @@ def recipient(token: str, purpose: Purpose) -> SendingLog | None:
     return None if log_id is None else next(iter(partition_lookup.logs([log_id])), None)
 
 
-def lead(token: str, index: int) -> Lead | None:
+def of_link(token: str, index: int) -> Destination | None:
     """Where link `index` leads the recipient; None if the token names nobody. One indexed row is read, or two."""
     log_id = recognising.log_named(token, "link")
     if log_id is None:
@@ -119,19 +119,19 @@ def lead(token: str, index: int) -> Lead | None:
     row = partition_lookup.one(log_id, "delivery_id, profile_id")
     if row is None:
         return None
-    way = trail(row[0])
-    if way.over:
-        return Lead(log_id, way.fallback, counts=False)
-    url = way.constant.get(index) or _made(way, index, row[1])
-    return Lead(log_id, url or way.website, counts=bool(url))
+    there = of_delivery(row[0])
+    if there.over:
+        return Destination(log_id, there.fallback, counts=False)
+    url = there.constant.get(index) or _made(there, index, row[1])
+    return Destination(log_id, url or there.website, counts=bool(url))
 
 
-def _made(way: Trail, index: int, profile_id: int | None) -> str:
+def _made(there: Destinations, index: int, profile_id: int | None) -> str:
     """The address of a link with Liquid in it; '' if there is no such link or it cannot be made for this profile."""
-    if way.compiled is None:
+    if there.compiled is None:
         return ""
     try:
-        return way.compiled.destination(index, fields_of(way.compiled, profile_id))
+        return there.compiled.destination(index, fields_of(there.compiled, profile_id))
     except (LookupError, RenderError):
         return ""
 

@@ -86,7 +86,7 @@ def mirror(request: HttpRequest, token: str) -> HttpResponse:
     log = destinations.recipient(token, "mirror")
     if log is None:
         return nowhere(request)
-    way = destinations.trail(log.delivery_id)
+    way = destinations.of_delivery(log.delivery_id)
     if way.over or way.compiled is None:
         return nowhere(request, way)
     try:
@@ -125,7 +125,7 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _optout_page(request: HttpRequest, log: SendingLog, token: str) -> HttpResponse:
-    way = destinations.trail(log.delivery_id)
+    way = destinations.of_delivery(log.delivery_id)
     context: dict[str, Any] = {
         "way": way,
         "address": log.address,
@@ -138,6 +138,6 @@ def _optout_page(request: HttpRequest, log: SendingLog, token: str) -> HttpRespo
     return response
 
 
-def nowhere(request: HttpRequest, way: destinations.Trail | None = None) -> HttpResponse:
+def nowhere(request: HttpRequest, way: destinations.Destinations | None = None) -> HttpResponse:
     """404: the link is unknown, incomplete or too old, and what to do then."""
     return TemplateResponse(request, "reporting/nowhere.html", {"way": way}, status=404)

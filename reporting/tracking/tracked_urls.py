@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.db.models import Count
 
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
@@ -47,7 +47,7 @@ def numbers_of(delivery_ids: Iterable[int]) -> dict[int, int]:
     return dict(found.order_by().annotate(Count("pk")))
 
 
-def note_name(url: TrackedUrl, by: Any) -> None:
+def note_name(url: TrackedUrl, by: Person) -> None:
     """Write down in the delivery's log that somebody gave a link its label and category."""
     words = _(
         "%(by)s called the link %(url)s “%(label)s” in the category “%(category)s”.",

@@ -23,7 +23,7 @@ _FRESH = ("Cache-Control", "no-store, private")
 _PIXEL = [("Content-Type", "image/gif"), ("Content-Length", str(len(collect.GIF))), _FRESH]
 
 
-class TrackingDoor:
+class TrackingFastPath:
     """A WSGI application in front of another."""
 
     def __init__(self, behind: Application) -> None:

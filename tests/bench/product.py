@@ -89,13 +89,14 @@ def work(delivery_id: int, start: Any, answer: Any) -> None:
     import tests.faults.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
     from campaigns.core import queue
     from deliveries.models import Delivery
+    from deliveries.models.states import ENDED
     from deliveries.sending import leases, work_on_batch
 
     queue.enqueue = lambda task, *values: None  # nobody listens here
     connection.ensure_connection()
     start.wait(120)
     before = time.process_time()
-    while not Delivery.objects.only("state").get(pk=delivery_id).has_ended:
+    while Delivery.objects.only("state").get(pk=delivery_id).state not in ENDED:
         for batch in leases.due(delivery_id):
             work_on_batch.send(batch)
             break

@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from deliveries.mail import text_patterns
-from deliveries.mail.qualification import safe_patterns as patterns
+from deliveries.mail.qualification import safe_patterns
 from deliveries.mail.qualification.default_rules import DEFAULT_RULES
 from deliveries.mail.qualification.safe_patterns import Searcher, searcher
 from tests.hostile import spent
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split"}
-OURS = {"words": text_patterns.words, "signs": patterns.signs, "searcher": patterns.searcher}
+OURS = {"words": text_patterns.words, "signs": safe_patterns.signs, "searcher": safe_patterns.searcher}
 ANCHORED = {"match", "fullmatch"}
 SIZE = 40_000
 LIMIT = 0.35  # seconds of processor; tries by each place take 1 to 100
@@ -46,7 +46,7 @@ VARIABLE = {
     (
         "deliveries/mail/qualification/engine.py",
         "expression",
-    ): "built-in rules are tried, the ways of others counted (patterns.py)",
+    ): "built-in rules are tried, the ways of others counted (safe_patterns.py)",
     (
         "deliveries/mail/qualification/engine.py",
         "without_accents(expression)",

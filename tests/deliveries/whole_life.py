@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -74,18 +73,14 @@ def _sink(folder: Path) -> Iterator[None]:
     """All routings lead to a sink."""
     from deliveries.models import Routing
     from deliveries.sending import connections
-    from tests.sink.server import Sink
+    from tests.sink.server import in_a_thread
 
-    sink = Sink(folder)
-    thread = threading.Thread(target=sink.run)
-    thread.start()
-    Routing.objects.update(port=sink.port)
-    try:
-        yield
-    finally:
-        connections.hang_up()
-        sink.stop()
-        thread.join()
+    with in_a_thread(folder) as sink:
+        Routing.objects.update(port=sink.port)
+        try:
+            yield
+        finally:
+            connections.hang_up()
 
 
 def _hear(delivery: Any) -> None:

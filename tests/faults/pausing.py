@@ -83,8 +83,10 @@ class Hands:
 
     def ended(self, delivery: Any) -> bool:
         """Nothing will be sent any more."""
+        from deliveries.models.states import ENDED
+
         delivery.refresh_from_db()
-        return bool(delivery.has_ended)
+        return delivery.state in ENDED
 
     def stop(self, delivery: Any) -> int:
         """Stop it in the middle. Out: octets that the sink noted after the page had said so."""

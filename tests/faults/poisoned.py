@@ -13,16 +13,16 @@ POISON = "user7@example.net"
 
 
 def _swallow() -> None:
-    from deliveries.sending.compose import Mailing
+    from deliveries.sending.compose import Composer
 
-    letter = Mailing.letter
+    letter = Composer.compose
 
     def deadly(self: Any, row: Any) -> Any:
         if row.address == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
         return letter(self, row)
 
-    Mailing.letter = deadly  # type: ignore[method-assign]
+    Composer.compose = deadly  # type: ignore[method-assign]
 
 
 def main() -> None:
@@ -33,11 +33,11 @@ def main() -> None:
         _swallow()
         call_command("qcluster")
         return
-    from deliveries.workers.watchdog import guard_cluster
+    from deliveries.workers.watchdog import cluster_watchdog
 
-    guard = guard_cluster([sys.executable, "-m", "tests.faults.poisoned", "qcluster"])
-    signal.signal(signal.SIGTERM, guard.stop)
-    guard.run()
+    watchdog = cluster_watchdog([sys.executable, "-m", "tests.faults.poisoned", "qcluster"])
+    signal.signal(signal.SIGTERM, watchdog.stop)
+    watchdog.run()
 
 
 if __name__ == "__main__":

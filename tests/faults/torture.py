@@ -225,8 +225,10 @@ class Torture:
         self._settle()
 
     def _ended(self) -> bool:
+        from deliveries.models.states import ENDED
+
         self.delivery.refresh_from_db(fields=["state"])
-        return self.delivery.has_ended and not self.delivery.batches.filter(lease_until__isnull=False).exists()
+        return self.delivery.state in ENDED and not self.delivery.batches.filter(lease_until__isnull=False).exists()
 
     def _settle(self) -> None:
         """Every host comes back and collects its journals: what others had to doubt it may know."""

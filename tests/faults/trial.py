@@ -221,6 +221,7 @@ class Trial:
 
         from deliveries.lifecycle import commands
         from deliveries.models import Delivery, Routing
+        from deliveries.models.states import ENDED
 
         house = self.house
         if house.preload:
@@ -237,7 +238,7 @@ class Trial:
             self.move_sink(self.sink_was)
         house.mood("accept")
         for delivery in Delivery.objects.filter(pk=getattr(self.delivery, "pk", None)):
-            if not delivery.has_ended:
+            if delivery.state not in ENDED:
                 commands.stop(delivery, _user())
         Routing.objects.update(enabled=True)
 

@@ -1,6 +1,8 @@
 """A counting mail sink for tests of loss and duplication: it notes each message before it says 250.
 
-It shares no code with the product or its simulator, so that it can bear witness against them.
+It is a measuring instrument: it shares no code with the product or its simulator, so that it can bear witness against
+them, and one loop without threads keeps up with the workers that are being killed. What a test wants to hear word by
+word, or to say itself, goes to the scripted server (tests/fakes/smtp_server.py); the bench sends into Postfix's.
 One line a recipient goes to `accepted.log` by one O_APPEND write per round of the loop, before any
 of the round's answers leaves: what was answered is on record even when the sink is killed.
 

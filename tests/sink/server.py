@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.sink import IN_FORCE, LOG, WANTED
 
@@ -185,6 +189,19 @@ class Sink:
         self.behaviour = Behaviour.parse(text)
         self._in_force = text
         (self._directory / IN_FORCE).write_text(text)
+
+
+@contextmanager
+def in_a_thread(directory: Path, behaviour: str = "accept", **options: Any) -> Iterator[Sink]:
+    """A sink for one test, which ends with the block."""
+    served = Sink(directory, behaviour=behaviour, **options)
+    thread = threading.Thread(target=served.run)
+    thread.start()
+    try:
+        yield served
+    finally:
+        served.stop()
+        thread.join()
 
 
 def _greeting(without: tuple[str, ...]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import smtplib
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -18,7 +17,7 @@ from tests.sink import set_behaviour, sink, tally
 
 from .behaviour import Behaviour
 from .connection import Connection
-from .server import Sink
+from .server import Sink, in_a_thread
 
 
 def message(number: int, to: str | None = None) -> str:
@@ -50,14 +49,8 @@ def codes(got: bytes) -> str:
 @contextmanager
 def here(directory: Path, behaviour: str = "accept", **options: bool) -> Iterator[int]:
     """A sink in a thread: its port."""
-    served = Sink(directory, behaviour=behaviour, **options)  # type: ignore[arg-type]
-    thread = threading.Thread(target=served.run)
-    thread.start()
-    try:
+    with in_a_thread(directory, behaviour, **options) as served:
         yield served.port
-    finally:
-        served.stop()
-        thread.join()
 
 
 @pytest.mark.parametrize("fsync", [False, True])

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.consent import changes
 from campaigns.consent.changes import MOST_SOURCE, Flag, Origin, Way
+from campaigns.core.acting import Person
 from campaigns.core.translate_kept import retold
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS
@@ -88,7 +89,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             self.data = shown = given.copy()  # which has seen it, when it is shown again
             shown[self.add_prefix("consent_seen")] = changes.seen(self.instance)
 
-    def say(self, by: Any) -> None:
+    def say(self, by: Person) -> None:
         """Write what was said of consent, once the profile is saved."""
         source, again = self.cleaned_data.get("consent_source", ""), self.cleaned_data.get("opt_in_again") or ()
         changes.opt_out([self.instance.pk], self.ticked, Origin(Way.FORM, by=by))

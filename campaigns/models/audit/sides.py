@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from django.apps import apps
 from django.db import models
 
 from .audit_values import Kind
@@ -98,8 +96,3 @@ def about(model: type[models.Model] | None) -> Kind:
     """Of whom a model's values tell."""
     told = told_of(model) if model is not None else None
     return told.about if told else Kind.OTHER
-
-
-def told_models() -> dict[Any, Told]:
-    """Every model that is told."""
-    return {apps.get_model(label): side for label, side in _sides.items() if isinstance(side, Told)}

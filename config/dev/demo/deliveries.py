@@ -22,6 +22,7 @@ from django.db.models import DateTimeField, F
 from django.utils import timezone
 
 from campaigns.accounts.permissions import PREPARERS, STARTERS, sync_roles
+from campaigns.core.acting import Person
 from campaigns.models import Audience, Brand, Campaign, Message, Profile, ProofDomain
 from campaigns.models.units import ROOT
 from deliveries.ledger.change import Change
@@ -182,7 +183,7 @@ def _deliveries(people: dict[str, Any], routing: Routing) -> Demo:
     return Demo(_prepared(spring, people["peter"], routing), finished)
 
 
-def _audiences(by: Any) -> dict[str, Audience]:
+def _audiences(by: Person) -> dict[str, Audience]:
     def make(label: str, kind: str, *conditions: tuple[str, str, object]) -> Audience:
         keys = ("field", "op", "value")
         written = [dict(zip(keys, condition, strict=True)) for condition in conditions]
@@ -203,7 +204,7 @@ def _letter(name: str) -> str:
     return (_LETTERS / name).read_text(encoding="utf-8")
 
 
-def _prepared(message: Message, by: Any, routing: Routing) -> Delivery:
+def _prepared(message: Message, by: Person, routing: Routing) -> Delivery:
     delivery = commands.create_delivery(message, by)
     Delivery.objects.filter(pk=delivery.pk).update(routing=routing)
     commands.prepare(delivery, by)
@@ -222,7 +223,7 @@ _ANSWERS = (  # share of a thousand, and what the server said
 )
 
 
-def _send(delivery: Delivery, by: Any) -> Delivery:
+def _send(delivery: Delivery, by: Person) -> Delivery:
     """Confirm and play the mail server: most are accepted, a few refused, some only at the second try."""
     commands.confirm(delivery, by)
     Delivery.objects.filter(pk=delivery.pk).update(undo_until=None)  # nobody is there to undo it

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from deliveries.workers.watchdog import guard_cluster
+from deliveries.workers.watchdog import cluster_watchdog
 
 
 class Command(BaseCommand):
@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until SIGTERM or SIGINT."""
-        guard = guard_cluster([sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"])
+        watchdog = cluster_watchdog([sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"])
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, guard.stop)
-        guard.run()
+            signal.signal(number, watchdog.stop)
+        watchdog.run()

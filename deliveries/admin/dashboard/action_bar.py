@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions
 from campaigns.core import formats
+from campaigns.core.acting import Actor
 from deliveries.lifecycle.confirming import approvals, four_eyes
 from deliveries.lifecycle.proofs import proofs
 from deliveries.models import Delivery
@@ -57,7 +57,7 @@ class Banner:
     text: str
 
 
-def rights_of(user: Any, delivery: Delivery) -> Rights:
+def rights_of(user: Actor, delivery: Delivery) -> Rights:
     """The user's rights here, asked once a page."""
     start = permissions.may_start(user, delivery.campaign)
     prepare = start or permissions.may_prepare(user, delivery.campaign)

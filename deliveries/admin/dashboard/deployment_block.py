@@ -78,11 +78,6 @@ class Deployment:
     provisional: str = ""
 
     @property
-    def balanced(self) -> bool:
-        """True if every sum comes out."""
-        return all(balance.holds for balance in self.balances)
-
-    @property
     def announcement(self) -> str:
         """What a screen reader hears: changes with the state and every tenth of the way, not every second."""
         if self.percent is None:

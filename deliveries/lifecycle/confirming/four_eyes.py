@@ -6,10 +6,9 @@ the delivery must be prepared again.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils.translation import gettext_noop
 
+from campaigns.core.acting import Actor
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.errors import Refused
 from deliveries.models import Delivery
@@ -24,7 +23,7 @@ NOBODYS = gettext_noop(
 )
 
 
-def is_own(delivery: Delivery, user: Any) -> bool:
+def is_own(delivery: Delivery, user: Actor) -> bool:
     """True if `user` prepared it."""
     return bool(delivery.prepared_by_id == user.pk)
 
@@ -37,12 +36,12 @@ def unknown(delivery: Delivery) -> str:
     return GONE if delivery.prepared_by_name else NOBODYS
 
 
-def may_look(delivery: Delivery, user: Any) -> bool:
+def may_look(delivery: Delivery, user: Actor) -> bool:
     """True if `user` is another person than the one who prepared, as far as can be told."""
     return not (is_own(delivery, user) or unknown(delivery))
 
 
-def require(delivery: Delivery, user: Any, own: str) -> None:
+def require(delivery: Delivery, user: Actor, own: str) -> None:
     """Raise Refused('own_preparation') with the words `own`, or Refused('preparer_unknown'), unless `may_look`."""
     if is_own(delivery, user):
         raise Refused("own_preparation", own)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said
 from campaigns.messages import proof_domains
 from deliveries.lifecycle.commands import ask
@@ -34,7 +34,7 @@ _REAL = gettext_noop(
 )
 
 
-def require(delivery: Delivery, by: Any, mails: Sequence[ProofRecipient]) -> None:
+def require(delivery: Delivery, by: Person, mails: Sequence[ProofRecipient]) -> None:
     """Raise PermissionDenied, which names an address, unless `by` may send all these mails of a proof of `delivery`."""
     outside = _outside(delivery, [mail.address for mail in mails])
     for real, template in ((True, _REAL), (False, _TEST)):
@@ -45,7 +45,7 @@ def require(delivery: Delivery, by: Any, mails: Sequence[ProofRecipient]) -> Non
             ask(may, delivery, by, "send a proof beyond the listed domains of", delivery.message.campaign)
 
 
-def out_of_reach(delivery: Delivery, by: Any, addresses: Iterable[str]) -> set[str]:
+def out_of_reach(delivery: Delivery, by: Person, addresses: Iterable[str]) -> set[str]:
     """Of the addresses of test profiles those that `by` may not send to; for pages."""
     campaigns = (delivery.campaign, delivery.message.campaign)
     if all(permissions.may_prove_beyond(by, campaign, real=False) for campaign in campaigns):

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from campaigns.core import formats
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models import Message
 from deliveries.ledger.errors import Refused
@@ -62,7 +63,7 @@ class Allowance:
         return timezone.now()
 
 
-def allowances(delivery: Delivery, by: Any) -> tuple[Allowance, Allowance]:
+def allowances(delivery: Delivery, by: Person) -> tuple[Allowance, Allowance]:
     """What the message and the person may still send."""
     return (
         Allowance(settings.PROOFS_PER_DAY, _sent(message=delivery.message_id), _OF_MESSAGE),
@@ -70,12 +71,12 @@ def allowances(delivery: Delivery, by: Any) -> tuple[Allowance, Allowance]:
     )
 
 
-def left(delivery: Delivery, by: Any) -> int:
+def left(delivery: Delivery, by: Person) -> int:
     """How many mails `by` may send now; for pages, never instead of `take`."""
     return min(allowance.left for allowance in allowances(delivery, by))
 
 
-def take(delivery: Delivery, by: Any, mails: int) -> None:
+def take(delivery: Delivery, by: Person, mails: int) -> None:
     """Count `mails` more, in the caller's transaction, which it holds alone for message and person until its end.
 
     Raises Refused('proof_limit', left=…, again_at=…).

@@ -26,6 +26,7 @@ from campaigns.content.checks import stopping
 from campaigns.content.compile import compile_content
 from campaigns.content.problems import ContentError
 from campaigns.core import queue
+from campaigns.core.acting import Actor, Person
 from campaigns.core.kept_text import said
 from campaigns.core.kept_text import said as _
 from campaigns.models import Profile
@@ -60,12 +61,12 @@ class Substitution:
     prefix: str = ""
 
 
-def test_profiles(by: Any) -> QuerySet[TestProfile]:
+def test_profiles(by: Actor) -> QuerySet[TestProfile]:
     """Those that get proofs, as far as `by` may read them."""
     return TestProfile.objects.filter(units.readable(by), proofs=True)
 
 
-def what_there_is(delivery: Delivery, by: Any) -> tuple[bool, bool]:
+def what_there_is(delivery: Delivery, by: Actor) -> tuple[bool, bool]:
     """Whether there is anybody to whom `by` may send proofs, and whether any was sent or judged. One query."""
     mine = {"delivery": OuterRef("pk")}
     asked = (Exists(test_profiles(by)), Exists(Proof.objects.filter(**mine)), Exists(Verdict.objects.filter(**mine)))
@@ -80,7 +81,7 @@ def may_substitute(delivery: Delivery) -> bool:
 
 @audited("send_proof")
 def send_proof(
-    delivery: Delivery, by: Any, *, readers: Iterable[int] = (), substitutions: Sequence[Substitution] = ()
+    delivery: Delivery, by: Person, *, readers: Iterable[int] = (), substitutions: Sequence[Substitution] = ()
 ) -> Proof:
     """Send a proof to the test profiles with the ids `readers` and to the addresses of `substitutions`.
 
@@ -114,7 +115,7 @@ def send_proof(
     return proof
 
 
-def _proof(delivery: Delivery, by: Any) -> Proof:
+def _proof(delivery: Delivery, by: Person) -> Proof:
     """The next proof of the delivery, which is locked from here on."""
     locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
     last = Proof.objects.filter(delivery=locked).aggregate(n=Max("number"))["n"] or 0
@@ -122,7 +123,7 @@ def _proof(delivery: Delivery, by: Any) -> Proof:
     return Proof.objects.create(delivery=locked, number=last + 1, sent_by=by, fingerprint=seal)
 
 
-def _chosen(by: Any, wanted: set[int], also: int) -> list[TestProfile]:
+def _chosen(by: Person, wanted: set[int], also: int) -> list[TestProfile]:
     """The test profiles with these ids. `also`: how many mails there are besides. Raises Refused."""
     chosen = list(test_profiles(by).filter(pk__in=wanted))
     missing = sorted(wanted - {person.pk for person in chosen})
@@ -139,7 +140,7 @@ def _named(ids: Iterable[int]) -> str:
 _PROOF_SENT = "Proof %(number)s sent by %(by)s to %(n)s addresses."
 
 
-def _check_size(delivery: Delivery, by: Any, size: int) -> None:
+def _check_size(delivery: Delivery, by: Person, size: int) -> None:
     """The control rule “Proof size”: a red line in the log, and nothing leaves."""
     if not size:
         raise Refused("nobody", _("Choose who shall get the proof."))
@@ -163,7 +164,7 @@ def _content(delivery: Delivery, *, real: bool) -> dict[str, Any]:
     return content
 
 
-def _check_substitutions(delivery: Delivery, by: Any, substitutions: Sequence[Substitution]) -> None:
+def _check_substitutions(delivery: Delivery, by: Person, substitutions: Sequence[Substitution]) -> None:
     if not may_substitute(delivery) or sealing.changed_since_prepared(delivery):
         words = _(
             "The message can be sent as a profile of its target gets it once it is prepared as it stands. Prepare."

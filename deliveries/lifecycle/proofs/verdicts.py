@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said
 from campaigns.core.kept_text import said as _
 from deliveries.ledger.audit import audited
@@ -32,7 +33,7 @@ _HEADS = {True: gettext_noop("%(delivery)s: approved"), False: gettext_noop("%(d
 
 @audited("approve")
 def approve(
-    delivery: Delivery, by: Any, *, comment: str = "", proof: Proof | None = None, preparation: int | None = None
+    delivery: Delivery, by: Person, *, comment: str = "", proof: Proof | None = None, preparation: int | None = None
 ) -> Verdict:
     """Approve the delivery as it is prepared now, or the proof `proof` of it. `preparation`: the number of the one that
     the user looked at; a later one is not approved unseen.
@@ -44,13 +45,13 @@ def approve(
 
 
 @audited("refuse")
-def refuse(delivery: Delivery, by: Any, *, comment: str = "", proof: Proof | None = None) -> Verdict:
+def refuse(delivery: Delivery, by: Person, *, comment: str = "", proof: Proof | None = None) -> Verdict:
     """Refuse it: an approval of the same preparation is void. Raises as `approve` does, but not for one's own."""
     return _judge(delivery, by, False, comment, proof, None)
 
 
 def _judge(
-    delivery: Delivery, by: Any, approved: bool, comment: str, proof: Proof | None, preparation: int | None
+    delivery: Delivery, by: Person, approved: bool, comment: str, proof: Proof | None, preparation: int | None
 ) -> Verdict:
     ask(permissions.require_start, delivery, by, "approve" if approved else "refuse")
     with transaction.atomic():

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.core import formats, queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
@@ -42,7 +43,7 @@ AT_ONCE = 100  # slots made in one transaction; the rest comes in the next round
 
 
 @audited("start_series")
-def start_series(delivery: Delivery, by: Any, now: datetime | None = None, *, seen: str | None = None) -> None:
+def start_series(delivery: Delivery, by: Person, now: datetime | None = None, *, seen: str | None = None) -> None:
     """Switch the recurrence of the delivery's message on, in the name of `by`: its slots from `now` on are executed.
 
     In: the message's own delivery, which becomes the series; `seen`, the word of the form (sealing.form) that `by`
@@ -65,7 +66,7 @@ def start_series(delivery: Delivery, by: Any, now: datetime | None = None, *, se
     delivery.refresh_from_db()
 
 
-def _switch_on(delivery: Delivery, recurrence: Recurrence, by: Any, now: datetime) -> None:
+def _switch_on(delivery: Delivery, recurrence: Recurrence, by: Person, now: datetime) -> None:
     first = next(iter(recurrence.upcoming(now, 1)), None)
     if first is None:
         raise Refused("no_slots", _("This recurrence never comes true again. Change it first."))
@@ -81,7 +82,7 @@ def _switch_on(delivery: Delivery, recurrence: Recurrence, by: Any, now: datetim
 
 
 @audited("continue_series")
-def continue_series(delivery: Delivery, by: Any, *, seen: str | None = None) -> None:
+def continue_series(delivery: Delivery, by: Person, *, seen: str | None = None) -> None:
     """Let a series that is on go on in the form that its message has now, in the name of `by`.
 
     In: the series; `seen` as in `start_series`. Raises PermissionDenied, Refused('not_recurring'), Refused('off'),
@@ -117,7 +118,7 @@ def _locked(delivery: Delivery) -> tuple[Message, Recurrence]:
 
 
 @audited("stop_series")
-def stop_series(delivery: Delivery, by: Any) -> None:
+def stop_series(delivery: Delivery, by: Person) -> None:
     """Switch the series off: no more executions are made; those that are there stay as they are.
 
     Raises PermissionDenied, Refused('not_recurring'), Refused('already_off').

@@ -13,6 +13,7 @@ from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.audit import trail
 from campaigns.core import queue
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.events import log_event
@@ -46,7 +47,7 @@ def on_delete(sender: Any, instance: Recurrence, **_also: Any) -> None:
 _NEXT = _("Somebody with “Start deliveries” can look at it and switch it on again.")
 
 
-def _note(recurrence: Recurrence, words: str, by: Any) -> None:
+def _note(recurrence: Recurrence, words: str, by: Person) -> None:
     series = slots.series_of(recurrence)
     if series is not None:
         log_event(series, HALTED, words, user=by, severity=DeliveryEvent.Severity.WARNING)

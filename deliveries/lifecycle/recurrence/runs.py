@@ -28,9 +28,9 @@ from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, Ex
 from deliveries.models.runs import Run
 from deliveries.models.states import EDITABLE, PREPARING, RUNNING, Act, LogStatus, Reason, State, advance
 from deliveries.preparation import seal, validity
-from deliveries.preparation.control_rules import Phase
-from deliveries.preparation.prepare import SIGNS, Preparation
+from deliveries.preparation.prepare import SIGNS
 from deliveries.preparation.target import Target
+from deliveries.preparation.target_run import TargetRun
 
 from . import slots
 
@@ -144,13 +144,16 @@ def _set_apart(delivery: Delivery, runs: QuerySet[Run], changed: list[str]) -> N
     slots.make(recurrence, series, last.slot)
 
 
-class Addition(Preparation):
-    """Some runs, added to an execution that is being sent, or was."""
+class Addition:
+    """Some runs, added to an execution that is being sent, or was.
+
+    The state stays that of the sending, the content was checked when the period was prepared, and all are due now.
+    """
 
     def __init__(self, delivery: Delivery, runs: list[int]) -> None:
-        super().__init__(delivery, delivery.message)
-        self.due_at = timezone.now()
-        self.runs = runs
+        self.delivery, self.message, self.number = delivery, delivery.message, delivery.preparation
+        self.due_at, self.runs = timezone.now(), runs
+        self.target_run = TargetRun(delivery, delivery.message, self.due_at, self)
 
     @property
     def mine(self) -> QuerySet[Delivery]:
@@ -159,45 +162,38 @@ class Addition(Preparation):
 
     def run(self) -> None:
         """Who has come since, without those who are left out. Raises Superseded."""
-        with self.people() as target:
-            self.count(target)
-            self.arbitrate(target)
+        with Target(added_to=self.delivery.pk) as target:
+            self.target_run.count(target)
+            self.target_run.arbitrate(target)
+            with transaction.atomic():
+                self.alive()
+                self.target_run.tell()
             last = Batch.objects.filter(delivery=self.delivery).order_by("-number").first()
             target.first_batch = last.number + 1 if last else 0
-            self.write(target)
+            self.target_run.write(target)
         self.finish()
         queue.enqueue(queue.Task.ENQUEUE_BATCHES, self.delivery.pk)
 
-    def step(self, act: Act, **also: Any) -> None:
-        """The state is that of the sending. Raises Superseded."""
-        self.alive()
-
-    def check(self, phase: Phase) -> None:
-        """The content was checked when the period was prepared."""
-
     def alive(self, **changes: Any) -> None:
-        """As ever; with people, in the same transaction, it goes on if it had finished. Raises Superseded."""
-        changes.pop("progress", None)
-        super().alive(**changes)
+        """Give a sign of life and change the row; with people, in the same transaction, the execution goes on if it
+        had finished. Raises Superseded."""
+        SIGNS.give(self.mine, **changes)
         if "to_deliver" not in changes:
             return
         limit = validity.sending_limit(self.message, self.due_at)
         self.mine.filter(validity_end__lt=limit).update(validity_end=limit)
         advance(self.mine.filter(to_deliver__gt=self.delivery.to_deliver), Act.REOPEN, finished_at=None)
 
-    def people(self) -> Target:
-        """Those who are not in the execution yet."""
-        return Target(added_to=self.delivery.pk)
-
-    def spread(self, target: Target) -> None:
-        """All are due now."""
+    def progress(self, percent: int) -> None:
+        """Give a sign of life: the ring shows the sending's progress, not this. Raises Superseded."""
+        self.alive()
 
     def finish(self) -> None:
         """The causes counted anew, the runs ended, and a line in the log. Raises Superseded."""
-        added, left_out = self.facts.to_deliver, sum(found.volume for found in self.excluded)
+        added, left_out = self.target_run.to_deliver, self.target_run.left_out
         with transaction.atomic():
             self.alive()
-            for found in self.excluded:
+            for found in self.target_run.excluded:
                 ExclusionCause.objects.update_or_create(
                     delivery=self.delivery,
                     cause=found.cause,
@@ -210,7 +206,7 @@ class Addition(Preparation):
             if last is not None:
                 Run.objects.filter(pk=last.pk).update(added=added)
             words = _("A run added %(added)s to deliver; %(left_out)s were left out.", added=added, left_out=left_out)
-            self.log("run_added", words, added=added, excluded=left_out)
+            log_event(self.delivery.pk, "run_added", words, added=added, excluded=left_out)
 
     def _volume(self, cause: Reason, rule: int) -> int:
         if cause == Reason.CONTROL_GROUP:

@@ -22,9 +22,6 @@ class Feedback:
 
     feedback_type: str
     recipients: list[str]
-    arrival_date: str
-    original_envelope_id: str
-    source_ip: str
 
     @property
     def is_complaint(self) -> bool:
@@ -40,9 +37,6 @@ def read_feedback(text: str) -> Feedback:
     return Feedback(
         _feedback_type(_first(fields, "feedback-type")),
         list(dict.fromkeys(recipients))[:MAX_RECIPIENTS],
-        _first(fields, "arrival-date") or _first(fields, "received-date"),
-        _first(fields, "original-envelope-id"),
-        _first(fields, "source-ip"),
     )
 
 

@@ -184,8 +184,6 @@ def _from_fields(opened: Opened, group: dsn.Fields, recipient: str, judge: Judge
     report = judge.report(recipient, texts, action=group.action or delayed, status=status, stage=stage)
     return replace(
         report,
-        original_recipient=first_address(group.typed("original-recipient")[1]),
-        remote_mta=group.typed("remote-mta")[1][:200],
         last_attempt_date=parse_date(group.get("last-attempt-date")),
     )
 

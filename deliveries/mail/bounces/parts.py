@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from deliveries.mail.addresses import find_all, verp_recipient
+from deliveries.mail.addresses import find_all
 
 from . import dsn
-from .message import Headers, Mail, parse_date, read_headers
+from .message import Headers, Mail, read_headers
 from .passage import Passage
 from .prose import Mention, split_returned
 from .report import Evidence
@@ -131,8 +131,5 @@ def _evidence(own: Headers, returned: Headers, status_texts: list[str]) -> Evide
     return Evidence(
         tuple(dict.fromkeys(ids))[:20],
         tuple(envelope),
-        next((found for address in envelope if (found := verp_recipient(address))), ""),
         fields.get("original-envelope-id")[:200],
-        fields.typed("reporting-mta")[1][:200],
-        parse_date(fields.get("arrival-date")),
     )

@@ -31,16 +31,12 @@ class Evidence:
 
     message_ids     of the returned message first, then those that the mail refers to; without `<>`
     envelope_to     addresses to which the report itself was sent, as the receiving server noted them
-    verp_recipient  the recipient spelled out in one of these (`bounce-7-user=example.com@…`), or ''
     envelope_id     Original-Envelope-Id: the ENVID that was given with MAIL FROM (RFC 3461)
     """
 
     message_ids: tuple[str, ...] = ()
     envelope_to: tuple[str, ...] = ()
-    verp_recipient: str = ""
     envelope_id: str = ""
-    reporting_mta: str = ""
-    arrival_date: datetime | None = None
 
 
 NO_EVIDENCE = Evidence()
@@ -70,8 +66,6 @@ class Report:
     feedback: str = ""
     text: str = ""
     rule: str = ""
-    original_recipient: str = ""
-    remote_mta: str = ""
     last_attempt_date: datetime | None = None
     evidence: Evidence = NO_EVIDENCE
 

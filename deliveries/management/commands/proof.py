@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from campaigns.core.acting import Person
 from deliveries.lifecycle.proofs import proofs
 from deliveries.management.delivery_command import ActCommand, Refused, find, refusing
 from deliveries.models import Delivery
@@ -36,14 +37,14 @@ class Command(ActCommand):
         readers = self._readers(user, options["to"], every=options["all"])
         self._send(delivery, user, readers, options["substitute"])
 
-    def _readers(self, user: Any, labels: list[str], *, every: bool) -> list[int]:
+    def _readers(self, user: Person, labels: list[str], *, every: bool) -> list[int]:
         found = dict(proofs.test_profiles(user).values_list("label", "pk"))
         for label in labels:
             if label not in found:
                 raise Refused(f"There is no test profile {label!r} that gets proofs.")
         return [pk for label, pk in found.items() if every or label in labels]
 
-    def _send(self, delivery: Delivery, user: Any, readers: list[int], rows: list[proofs.Substitution]) -> None:
+    def _send(self, delivery: Delivery, user: Person, readers: list[int], rows: list[proofs.Substitution]) -> None:
         with refusing():
             proof = proofs.send_proof(delivery, user, readers=readers, substitutions=rows)
         self.stdout.write(self.done.format(number=proof.number, delivery=delivery, n=proof.recipients.count()))

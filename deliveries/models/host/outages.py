@@ -7,29 +7,16 @@ asked before anything leaves.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from time import sleep
 
 from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
+from . import heartbeat
 from .heartbeat import Heartbeat
 
 _LOST = timedelta(seconds=60)  # more than a crash can take from a database that keeps its word
-
-
-def place() -> str:
-    """Which database this is: copying or restoring it gives it another name. Empty where that cannot be told."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
-            return f"postgresql:{cursor.fetchone()[0]}"
-    with suppress(OSError, ValueError):
-        return f"file:{Path(connection.settings_dict['NAME']).stat().st_ino}"
-    return ""  # in memory
 
 
 def is_restored() -> bool:
@@ -44,7 +31,7 @@ def is_restored() -> bool:
 
 
 def _seems_restored() -> bool:
-    seen, here = _seen(), place()  # in this order: a beat is written to the database first
+    seen, here = heartbeat.remembered(), heartbeat.place()  # in this order: a beat is written to the database first
     beats = {beat.host: beat for beat in Heartbeat.objects.all()}
     mine = beats.get(settings.HOST_ID)
     copied = any(beat.place not in ("", here) for beat in beats.values())
@@ -54,25 +41,4 @@ def _seems_restored() -> bool:
 
 def accept() -> None:
     """Take the database as the true one from now on."""
-    Heartbeat.objects.update(place=place(), beat_at=Now())
-
-
-def remember(beat_at: datetime) -> None:
-    """Keep on this host when it last gave a sign of life, by the database's clock."""
-    path = _path()
-    with suppress(
-        OSError
-    ):  # a directory that cannot be written keeps everything from sending; work_on_batch.py says so
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".new").write_text(beat_at.isoformat())
-        path.with_suffix(".new").replace(path)
-
-
-def _seen() -> datetime | None:
-    with suppress(OSError, ValueError):
-        return datetime.fromisoformat(_path().read_text())
-    return None
-
-
-def _path() -> Path:
-    return Path(settings.JOURNAL_DIR) / "last-beat"
+    Heartbeat.objects.update(place=heartbeat.place(), beat_at=Now())

@@ -5,11 +5,10 @@ Only what stands in the sealed form starts under the owner's name; all else wait
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 
 from campaigns.content.fingerprint import Seal, by_name
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import Said
 from campaigns.core.kept_text import said as _
 from deliveries.models import Delivery
@@ -23,7 +22,7 @@ def of(series_id: int | None) -> SeriesSeal | None:
     return SeriesSeal.objects.select_related("seen_by").filter(series=series_id).first()
 
 
-def keep(series: Delivery, form: Seal, by: Any) -> None:
+def keep(series: Delivery, form: Seal, by: Person) -> None:
     """From now on `form` stands under the name of `by`, who saw it; in the caller's transaction."""
     values = {"form": form, "seen_by": by, "seen_at": timezone.now()}
     SeriesSeal.objects.update_or_create(series=series, defaults=values)

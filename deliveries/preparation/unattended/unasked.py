@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import Seal, by_name
+from campaigns.core.acting import Person
 from campaigns.core.kept_text import said as _
 from campaigns.models import Message, Schedule
 from campaigns.models.schedule import Recurrence
@@ -67,7 +68,7 @@ def is_wanted(delivery: Delivery, message: Message) -> bool:
     return schedule is not None and not schedule.request_confirmation
 
 
-def asked(delivery: Delivery, message: Message, by: Any) -> dict[str, bool]:
+def asked(delivery: Delivery, message: Message, by: Person) -> dict[str, bool]:
     """The fields of a delivery whose preparation `by` asks for: only who may start it now, with the rights with which
     they ask (a program's token may carry fewer than its owner), has confirmed a start in advance."""
     if delivery.parent_id is not None:

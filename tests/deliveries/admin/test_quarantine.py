@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deliveries.feedback import apply_events
-from deliveries.feedback.similar_addresses import near_misses, normal
+from deliveries.feedback.similar_addresses import normal, similar_to
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 from tests.deliveries.mail.bounces.bounce_mails import postfix_report
@@ -96,7 +96,7 @@ def test_near_misses_are_offered(chief, sought):
 
 def test_the_case_of_a_domain_never_counts():
     assert normal(" Ann@EXAMPLE.com ") == "Ann@example.com"
-    assert near_misses("") == []
+    assert similar_to("") == []
 
 
 @pytest.mark.parametrize("pasted, words", [

@@ -1,6 +1,6 @@
 """What people, files, programs and mail servers get wrong, from where it comes in to where somebody reads of it."""
 
-import threading
+from contextlib import ExitStack
 from email import message_from_bytes, policy
 
 import pytest
@@ -19,7 +19,7 @@ from deliveries.preparation import prepare
 from deliveries.sending import connections, work_on_batch
 from tests.deliveries.sending.sending_rows import figures, sending_delivery, true_figures
 from tests.sink import tally
-from tests.sink.server import Sink
+from tests.sink.server import in_a_thread
 
 FORGED = "Ann\r\nBcc: all@example.com"
 
@@ -208,21 +208,15 @@ def sink(tmp_path, routing, monkeypatch):
     """sink(behaviour): a server that misbehaves, and a client that waits two seconds for a reply."""
     patient = Endpoint.__init__
     monkeypatch.setattr(Endpoint, "__init__", lambda *a, **k: patient(*a, **{"reply_timeout": 2.0} | k))
-    running = []
+    with ExitStack() as running:
 
-    def start(behaviour):
-        made = Sink(tmp_path / "sink", behaviour=behaviour)
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        running.append((made, thread))
-        Routing.objects.filter(pk=routing.pk).update(port=made.port)
-        routing.refresh_from_db()
-        return made
+        def start(behaviour):
+            made = running.enter_context(in_a_thread(tmp_path / "sink", behaviour))
+            Routing.objects.filter(pk=routing.pk).update(port=made.port)
+            routing.refresh_from_db()
+            return made
 
-    yield start
-    for made, thread in running:
-        made.stop()
-        thread.join()
+        yield start
 
 
 @pytest.mark.django_db(transaction=True)

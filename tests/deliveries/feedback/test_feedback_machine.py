@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from campaigns.models import Audience, Brand, Campaign, Message, Profile
 from deliveries.feedback import apply_events
-from deliveries.ledger import reports as verdicts
-from deliveries.ledger import transitions
+from deliveries.ledger import reports, transitions
 from deliveries.ledger.change import Change
 from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
@@ -29,7 +28,6 @@ from tests.deliveries.sending.sending_rows import figures, sending_delivery, tru
 
 pytestmark = pytest.mark.django_db
 ROWS = 4
-MOVES = ["take", "defer", "doubt", "refuse"]
 FACTS = {"delivered": Fact.DELIVERED, "delayed": Fact.DELAYED, "soft": Fact.SOFT, "hard": Fact.HARD,
          "ignored": Fact.IGNORED, "gave up": Fact.SOFT, "complaint": Fact.DELIVERED}  # fmt: skip
 _names = itertools.count()
@@ -85,12 +83,12 @@ class History(RuleBasedStateMachine):
             self.facts[row.log_id].append((Fact.HARD, timezone.now()))
         return Change(row.log_id, LogMove.REFUSE, row.attempts, FailureType.HARD, Reason.USER_UNKNOWN, "550 no")
 
-    @rule(reports=st.lists(st.tuples(st.integers(0, ROWS - 1), st.sampled_from(sorted(KINDS)), st.integers(0, 9)),
+    @rule(heard=st.lists(st.tuples(st.integers(0, ROWS - 1), st.sampled_from(sorted(KINDS)), st.integers(0, 9)),
                            min_size=1, max_size=6))  # fmt: skip
-    def hear(self, reports):
+    def hear(self, heard):
         """Reports arrive in any order, also before anything was sent."""
-        events = [event(self.logs[row], what, minute) for row, what, minute in reports]
-        for one, (row, what, _minute) in zip(events, reports, strict=True):
+        events = [event(self.logs[row], what, minute) for row, what, minute in heard]
+        for one, (row, what, _minute) in zip(events, heard, strict=True):
             if what in FACTS:
                 gave_up = what == "gave up" and self.retry_by == "server"
                 self.facts[self.logs[row].pk].append((Fact.EXPIRED if gave_up else FACTS[what], one.at))
@@ -105,7 +103,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def retries_end(self):
         """Nobody tries again any more, as when the validity ends."""
-        verdicts.end_retries(self.delivery.pk)
+        reports.end_retries(self.delivery.pk)
 
     @rule()
     def finish(self):

@@ -5,7 +5,6 @@ Number 3, about organisational units, is in tests/campaigns/accounts/test_permis
 
 import json
 import re
-import threading
 from datetime import timedelta
 
 import pytest
@@ -29,7 +28,7 @@ from reporting.models import TrackingLog
 from tests.deliveries.reported import event, relay
 from tests.deliveries.sending.sending_rows import figures, sending_delivery
 from tests.sink import tally
-from tests.sink.server import Sink
+from tests.sink.server import in_a_thread
 
 pytestmark = pytest.mark.django_db
 Status = QuarantinedAddress.Status
@@ -272,15 +271,11 @@ def test_15_five_days_are_clamped_to_three_and_a_half(browser, delivery, starter
 @pytest.fixture
 def sink(settings, tmp_path, routing):
     settings.JOURNAL_DIR = tmp_path / "journals"
-    made = Sink(tmp_path / "sink", behaviour="accept")
-    thread = threading.Thread(target=made.run)
-    thread.start()
-    Routing.objects.filter(pk=routing.pk).update(port=made.port)
-    routing.refresh_from_db()
-    yield tmp_path / "sink"
-    connections.hang_up()
-    made.stop()
-    thread.join()
+    with in_a_thread(tmp_path / "sink") as made:
+        Routing.objects.filter(pk=routing.pk).update(port=made.port)
+        routing.refresh_from_db()
+        yield tmp_path / "sink"
+        connections.hang_up()
 
 
 @pytest.mark.django_db(transaction=True)

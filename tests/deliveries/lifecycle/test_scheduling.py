@@ -13,7 +13,7 @@ from campaigns.models import Profile, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.lifecycle import auto_start, commands, progress
 from deliveries.models import Batch, Delivery, SendingLog
-from deliveries.models.host import outages, pulse
+from deliveries.models.host import heartbeat, outages
 from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import State
 from deliveries.preparation import prepare as preparing
@@ -257,9 +257,9 @@ def test_on_a_restored_copy_nothing_leaves_before_somebody_looks(delivery, start
 def host(settings, tmp_path, monkeypatch):
     """A host whose database is named "one", and that has just given a sign of life."""
     settings.JOURNAL_DIR = tmp_path
-    monkeypatch.setattr(outages, "place", lambda: "one")
-    monkeypatch.setattr(pulse, "_beaten_at", -10.0)
-    pulse.beat()
+    monkeypatch.setattr(heartbeat, "place", lambda: "one")
+    monkeypatch.setattr(heartbeat, "_beaten_at", -10.0)
+    heartbeat.beat()
     return monkeypatch
 
 
@@ -270,7 +270,7 @@ def test_the_database_of_ever_is_no_copy(host):
 
 
 def test_a_database_in_another_place_is_a_copy_until_it_is_accepted(host):
-    host.setattr(outages, "place", lambda: "two")
+    host.setattr(heartbeat, "place", lambda: "two")
     assert outages.is_restored()
     restored_copy.look()
     assert not outages.is_restored()
@@ -278,7 +278,7 @@ def test_a_database_in_another_place_is_a_copy_until_it_is_accepted(host):
 
 def test_on_a_copy_a_task_that_was_waiting_starts_nothing(host, delivery, starter):
     commands.confirm(prepare(delivery, starter), starter)
-    host.setattr(outages, "place", lambda: "two")
+    host.setattr(heartbeat, "place", lambda: "two")
     tasks.start_delivery(delivery.pk)
     assert stands(delivery) == State.READY
 

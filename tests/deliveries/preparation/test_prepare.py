@@ -18,7 +18,7 @@ from deliveries.lifecycle import commands
 from deliveries.models import Batch, Delivery, ExclusionLog, QuarantinedAddress, SendingLog
 from deliveries.models.states import Reason, State
 from deliveries.preparation import prepare as preparing
-from deliveries.preparation import target
+from deliveries.preparation import target, target_run
 from deliveries.preparation.seal import changed_since_prepared
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def small(monkeypatch, settings):
     """Slices and batches so small that a few people cross their borders."""
-    monkeypatch.setattr(preparing, "SLICE", 3)
+    monkeypatch.setattr(target_run, "SLICE", 3)
     monkeypatch.setattr(preparing, "DELETED_AT_ONCE", 3)
     monkeypatch.setattr(preparing, "DELETED_BATCHES", 1, raising=False)
     settings.BATCH_SIZE = 2

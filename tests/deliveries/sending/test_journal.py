@@ -22,7 +22,6 @@ from deliveries.sending.journal import (
     Journal,
     JournalFailed,
     Trace,
-    fences_before,
     leftovers,
     replay,
 )
@@ -193,13 +192,6 @@ def test_a_killed_writer_leaves_all_that_it_had_written(tmp_path: Path) -> None:
 
 
 # Files
-
-
-def test_older_fences_are_found(tmp_path: Path) -> None:
-    for batch, fence in [(7, 10), (7, 9), (7, 2), (7, 11), (77, 1), (1, 7)]:
-        write(tmp_path, [], batch, fence)
-    assert fences_before(tmp_path, 7, 11) == [2, 9, 10]
-    assert fences_before(tmp_path / "nowhere", 7, 11) == []
 
 
 def test_leftovers_are_the_files_of_batches_that_are_done(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """One domain's limits and trouble slow its own mail alone."""
 
-import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -10,9 +10,8 @@ from deliveries.mail import throttle
 from deliveries.models import SendingLog
 from deliveries.models.routing import Routing
 from deliveries.models.states import LogStatus
-from deliveries.sending import connections, work_on_batch
-from deliveries.sending import leases as batches
-from tests.sink.server import Sink
+from deliveries.sending import connections, leases, work_on_batch
+from tests.sink.server import in_a_thread
 
 from .sending_rows import figures, sending_delivery, true_figures
 
@@ -24,20 +23,15 @@ def sink(settings, tmp_path, routing):
     """sink(behaviour, limits) starts a server, and gives the routing its port and limits."""
     settings.JOURNAL_DIR = tmp_path / "journals"
     connections.hang_up()
-    running = []
+    with ExitStack() as running:
 
-    def start(behaviour="accept", limits=None):
-        server = Sink(tmp_path / "sink", behaviour=behaviour)
-        running.append((server, threading.Thread(target=server.run)))
-        running[-1][1].start()
-        Routing.objects.filter(pk=routing.pk).update(port=server.port, domain_limits=limits or {})
-        routing.refresh_from_db()
+        def start(behaviour="accept", limits=None):
+            server = running.enter_context(in_a_thread(tmp_path / "sink", behaviour))
+            Routing.objects.filter(pk=routing.pk).update(port=server.port, domain_limits=limits or {})
+            routing.refresh_from_db()
 
-    yield start
-    connections.hang_up()
-    for server, thread in running:
-        server.stop()
-        thread.join()
+        yield start
+        connections.hang_up()
 
 
 def send(message, routing, number=60):
@@ -84,7 +78,7 @@ def test_a_domain_that_puts_everything_off_is_left_in_peace(sink, message, routi
 def test_a_batch_knows_its_place_among_those_sent_by_the_same_routing(message, routing):
     delivery = sending_delivery(message, routing, 3, batch_size=1)
     one, two, three = delivery.batches.order_by("number").values_list("pk", flat=True)
-    leases = [batches.take(pk) for pk in (one, three)]
-    assert [batches.place_among_senders(pk, routing.pk) for pk in (one, two, three)] == [(0, 2), (1, 3), (1, 2)]
-    batches.release(leases[0])
-    assert batches.place_among_senders(three, routing.pk) == (0, 1)
+    held = [leases.take(pk) for pk in (one, three)]
+    assert [leases.place_among_senders(pk, routing.pk) for pk in (one, two, three)] == [(0, 2), (1, 3), (1, 2)]
+    leases.release(held[0])
+    assert leases.place_among_senders(three, routing.pk) == (0, 1)

@@ -1,6 +1,6 @@
 """The sending loop against a real server: every outcome, pauses and stops, what stands in the way."""
 
-import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -13,13 +13,12 @@ from campaigns.models import Profile
 from deliveries.ledger.letter_tokens import tokens
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
-from deliveries.sending import compose, connections, leases, work_on_batch
-from deliveries.sending import sender as sender_room
+from deliveries.sending import compose, connections, leases, sender, work_on_batch
 from deliveries.sending.journal import Journal, JournalFailed
 from deliveries.workers import tasks
 from tests.campaigns.content.liquid.heavy_templates import within
 from tests.sink import tally
-from tests.sink.server import Sink
+from tests.sink.server import in_a_thread
 
 from .sending_rows import CONTENT, figures, sending_delivery, true_figures
 
@@ -36,21 +35,15 @@ def place(settings, tmp_path):
 @pytest.fixture
 def server(tmp_path, routing):
     """server(behaviour) starts a sink and points the routing at it; the sink's notes are in tmp_path/sink."""
-    running = []
+    with ExitStack() as running:
 
-    def start(behaviour="accept", **options):
-        sink = Sink(tmp_path / "sink", behaviour=behaviour, **options)
-        thread = threading.Thread(target=sink.run)
-        thread.start()
-        running.append((sink, thread))
-        Routing.objects.filter(pk=routing.pk).update(port=sink.port)
-        routing.port = sink.port
-        return sink
+        def start(behaviour="accept", **options):
+            sink = running.enter_context(in_a_thread(tmp_path / "sink", behaviour, **options))
+            Routing.objects.filter(pk=routing.pk).update(port=sink.port)
+            routing.port = sink.port
+            return sink
 
-    yield start
-    for sink, thread in running:
-        sink.stop()
-        thread.join()
+        yield start
 
 
 def send(delivery):
@@ -190,14 +183,14 @@ def test_a_recipient_whose_message_cannot_be_built_fails_alone(server, message, 
     server()
     delivery = sending_delivery(message, routing)
     Profile.objects.filter(email="user1@example.net").update(first_name="Crash")
-    write = compose.Letter.write
+    write = compose.RenderedMessage.write
 
-    def fail_once(letter):
-        if "Crash" in letter.row.fields:
+    def fail_once(message):
+        if "Crash" in message.row.fields:
             raise ValueError("no such name")
-        return write(letter)
+        return write(message)
 
-    monkeypatch.setattr(compose.Letter, "write", fail_once)
+    monkeypatch.setattr(compose.RenderedMessage, "write", fail_once)
     send(delivery)
     failed = SendingLog.objects.get(status=LogStatus.FAILED)
     assert (failed.reason, failed.reply, failed.attempts) == (Reason.NOT_BUILT, "no such name", 0)
@@ -391,7 +384,7 @@ def test_a_cluster_that_is_stopped_gives_unsent_rows_back_within_a_second(
     server()
     settings.CLAIM_WINDOW = 10
     monkeypatch.setenv("CLUSTER_STOP_FILE", str(tmp_path / "stop"))
-    monkeypatch.setattr(sender_room, "RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(sender, "RECORD_SECONDS", 0.0)
     delivery = sending_delivery(message, routing, recipients=200)
     act_after(monkeypatch, 3, (tmp_path / "stop").touch)
     send(delivery)

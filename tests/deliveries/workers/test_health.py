@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.workers import health, tasks
 
@@ -77,6 +77,6 @@ def test_it_is_asked_without_tls_on_the_loopback(client: Client, settings: Any) 
 
 
 def test_a_tick_says_that_the_sweeper_has_run(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "_beaten_at", -10.0)
+    monkeypatch.setattr(heartbeat, "_beaten_at", -10.0)
     tasks.tick(settings.HOST_ID, 0.0)
     assert Heartbeat.objects.get(host=settings.HOST_ID).swept_at

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deliveries.models.host import pulse
+from deliveries.models.host import heartbeat
 from deliveries.models.host.heartbeat import Heartbeat
-from deliveries.workers import watchdog as guard_room
-from deliveries.workers.watchdog import Guard, ask_for_tick, forget_ticks, read_heart
+from deliveries.workers import watchdog as watchdog_module
+from deliveries.workers.watchdog import Watchdog, ask_for_tick, forget_ticks, read_heart
 
 
 class Heart:
@@ -38,14 +38,14 @@ def heart():
 @pytest.fixture
 def watchdog(heart, tmp_path, monkeypatch):
     """watchdog("sh text") guards it; it is ended afterwards."""
-    monkeypatch.setattr(guard_room, "STOP_SECONDS", 0.5)
-    monkeypatch.setattr(guard_room, "START_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog_module, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog_module, "START_SECONDS", 0.1)
     started = []
 
     def start(text, stale_after=60.0):
-        environment = {**os.environ, pulse.STOP_FILE: str(tmp_path / "stop")}
+        environment = {**os.environ, heartbeat.STOP_FILE: str(tmp_path / "stop")}
         started.append(
-            Guard(
+            Watchdog(
                 ["sh", "-c", text], environment, stale_after=stale_after, heart=heart.read, ask=heart.ask,
                 forget=lambda: None,
             )
@@ -138,7 +138,7 @@ def test_while_the_database_is_away_nothing_is_killed(watchdog, heart):
 
 
 def test_ticks_are_asked_for_one_after_the_other(watchdog, heart, monkeypatch):
-    monkeypatch.setattr(guard_room, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(watchdog_module, "TICK_SECONDS", 0.0)
     one = watchdog("sleep 600")
     one.look()
     one.look()
@@ -172,10 +172,10 @@ def test_the_cluster_does_not_outlive_a_killed_watchdog(tmp_path):
     program = f"""
 import os, time, django
 django.setup()
-from deliveries import pulse
-from deliveries.workers.watchdog import Guard
-environment = dict(os.environ) | {{pulse.STOP_FILE: {str(tmp_path / "stop")!r}}}
-one = Guard(["sleep", "600"], environment, stale_after=60, heart=int, ask=int, forget=int)
+from deliveries.models.host import heartbeat
+from deliveries.workers.watchdog import Watchdog
+environment = dict(os.environ) | {{heartbeat.STOP_FILE: {str(tmp_path / "stop")!r}}}
+one = Watchdog(["sleep", "600"], environment, stale_after=60, heart=int, ask=int, forget=int)
 one.look()
 print(one._child.process.pid, flush=True)
 time.sleep(600)
@@ -203,9 +203,9 @@ def test_ticks_of_a_killed_cluster_are_dropped_and_other_tasks_kept():
 def test_the_heart_is_this_hosts_last_beat(settings):
     Heartbeat.objects.all().delete()
     assert read_heart() is None
-    pulse._beaten_at = 0.0
-    pulse.beat()
+    heartbeat._beaten_at = 0.0
+    heartbeat.beat()
     first = read_heart()
-    pulse.beat()
+    heartbeat.beat()
     assert first == read_heart(), "not more often than every two seconds"
     assert Heartbeat.objects.get().host == settings.HOST_ID

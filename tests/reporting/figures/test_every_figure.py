@@ -20,7 +20,7 @@ from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
 from deliveries.models import Delivery
 from reporting.api.figure_rows import FigureRowsView
-from reporting.figures import exports, kept_figures, selections
+from reporting.figures import exports, kept_figures, row_sets
 from reporting.figures.export_progress import Watch
 
 from . import histories
@@ -51,7 +51,7 @@ def by_http(client: Client, delivery: Delivery, name: str) -> tuple[int, ...]:
 
 def by_hand(client: Client, delivery: Delivery, name: str) -> tuple[int, ...]:
     """The same four from the functions behind the pages, so that a thousand histories take minutes."""
-    chosen = selections.figure(delivery, name, EVERYTHING)
+    chosen = row_sets.figure(delivery, name, EVERYTHING)
     request = RequestFactory().get("/", {"count": "1"})
     force_authenticate(request, client.user)  # type: ignore[attr-defined]
     answer = FigureRowsView.as_view(throttle_classes=[])(request, pk=delivery.pk, name=name).data
@@ -74,7 +74,7 @@ def check(client: Client, sent: Any, seeds: Sequence[int], found_in: Callable[..
         for name, number in shown.items():
             found = found_in(client, delivery, name)
             assert set(found) == {number}, (delivery.pk, name, number, found)
-    return len(deliveries) * len(selections.FIGURES)
+    return len(deliveries) * len(row_sets.FIGURES)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def exporter(preparer: Any, client: Client) -> Client:
 
 
 def test_every_figure_of_some_histories(sent: Any, exporter: Client) -> None:
-    assert set(histories.truth([])) == set(selections.FIGURES)
+    assert set(histories.truth([])) == set(row_sets.FIGURES)
     check(exporter, sent, TELLING[:1], by_http)
     check(exporter, sent, TELLING[1:], by_hand)
 

@@ -18,7 +18,7 @@ from openpyxl import load_workbook
 from campaigns.accounts.masking import EVERYTHING
 from deliveries.models import Batch, DeliveryEvent, ExclusionLog
 from deliveries.models.states import Reason
-from reporting.figures import export_progress, exports, selections
+from reporting.figures import export_progress, exports, row_sets
 from reporting.figures.exports import safe
 from reporting.jobs import retention
 from reporting.models import Export, TrackingLog
@@ -54,7 +54,7 @@ def test_an_export_needs_its_role_and_a_post(sent: Any, preparer: Any, client: C
 def test_whoever_writes_a_file_is_asked_for_the_role_too(sent: Any, preparer: Any) -> None:
     delivery = sent()
     with pytest.raises(PermissionDenied):
-        exports.audited(delivery, preparer, selections.sending_logs(delivery, {}, EVERYTHING), "csv")
+        exports.audited(delivery, preparer, row_sets.sending_logs(delivery, {}, EVERYTHING), "csv")
     assert not delivery.events.filter(code="export_started").exists()
 
 
@@ -130,7 +130,7 @@ def test_a_file_holds_what_the_list_was_narrowed_to(
     assert {row[column].partition("@")[0] for row in rows[1:]} == addresses
 
 
-@pytest.mark.parametrize("what", sorted(selections.SELECTIONS))
+@pytest.mark.parametrize("what", sorted(row_sets.ROW_SETS))
 def test_every_kind_of_log_can_be_taken(sent: Any, exporter: Any, client: Client, what: str) -> None:
     delivery = sent(2)
     log = delivery.sending_logs.all()[0]
@@ -139,10 +139,10 @@ def test_every_kind_of_log_can_be_taken(sent: Any, exporter: Any, client: Client
 
 
 def test_memory_stays_in_chunks(sent: Any, monkeypatch: Any, django_assert_max_num_queries: Any) -> None:
-    monkeypatch.setattr(selections, "CHUNK", 3)
+    monkeypatch.setattr(row_sets, "CHUNK", 3)
     delivery = sent(10)
     Batch.objects.all()
-    chosen = selections.sending_logs(delivery, {"status": "1"}, EVERYTHING)
+    chosen = row_sets.sending_logs(delivery, {"status": "1"}, EVERYTHING)
     with django_assert_max_num_queries(5):
         assert len(list(chosen.rows())) == 10
 
@@ -220,7 +220,7 @@ def test_cancelling_an_excel_file_leads_back_to_the_form(
     sent: Any, exporter: Any, client: Client, frame: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = sent(4)
-    monkeypatch.setattr(selections.Selection, "count", lambda self: Export.objects.update(cancelled_at=timezone.now()))
+    monkeypatch.setattr(row_sets.RowSet, "count", lambda self: Export.objects.update(cancelled_at=timezone.now()))
     answer = client.post(url(delivery), {"format": "xlsx", "key": KEY}, follow=True)
     assert answer.redirect_chain and "The export was cancelled" in answer.content.decode()
 

@@ -14,7 +14,7 @@ from campaigns.consent import changes
 from deliveries.ledger.letter_tokens import tokens
 from reporting.models import TrackingLog
 from reporting.tracking.collect import network_of
-from reporting.tracking.wsgi import TrackingDoor
+from reporting.tracking.wsgi import TrackingFastPath
 from tests.reporting.conftest import LINKED, first_log
 
 pytestmark = pytest.mark.django_db
@@ -144,11 +144,11 @@ def test_undo_leaves_an_opt_out_that_was_made_elsewhere(sent: Any, client: Clien
 def test_the_door_answers_what_django_would(sent: Any, tracked: Any) -> None:
     log = first_log(sent())
     said: list[Any] = []
-    door = TrackingDoor(lambda environ, start: [b"django"])
+    fast_path = TrackingFastPath(lambda environ, start: [b"django"])
 
     def ask(path: str, method: str = "GET") -> Any:
         environ = RequestFactory(**AGENT).generic(method, path).environ
-        return b"".join(door(environ, lambda *a: said.append(a)))
+        return b"".join(fast_path(environ, lambda *a: said.append(a)))
 
     assert ask(url("open", log)).startswith(b"GIF89a")
     assert ask(url("click", log, 2)) == b""

@@ -15,7 +15,7 @@ from deliveries.ledger.letter_tokens.tokens import sign
 from deliveries.lifecycle.proofs import pages
 from reporting.tracking import collect
 from reporting.tracking.buffer import files, read
-from reporting.tracking.wsgi import TrackingDoor
+from reporting.tracking.wsgi import TrackingFastPath
 
 pytestmark = pytest.mark.django_db
 HERE, AWAY = "192.0.2.1", "203.0.113.9"
@@ -33,7 +33,7 @@ def kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[]
 def ask(path: str, address: str = HERE, method: str = "GET") -> str:
     said: list[str] = []
     environ = {"PATH_INFO": path, "REQUEST_METHOD": method, "REMOTE_ADDR": address}
-    b"".join(TrackingDoor(lambda *_: [b""])(environ, lambda status, _headers: said.append(status)))
+    b"".join(TrackingFastPath(lambda *_: [b""])(environ, lambda status, _headers: said.append(status)))
     return said[0] if said else "behind"
 
 

@@ -136,8 +136,8 @@ def test_the_bar_counts_what_was_processed_and_is_full_only_at_the_end(delivery,
 
 def test_a_balance_that_does_not_come_out_is_shown(delivery):
     delivery.state = State.IN_PROGRESS
-    assert deployment(delivery, Counters(to_deliver=10, pending=6, sent=4)).balanced
-    assert not deployment(delivery, Counters(to_deliver=10, pending=6, sent=3)).balanced
+    assert all(one.holds for one in deployment(delivery, Counters(to_deliver=10, pending=6, sent=4)).balances)
+    assert not all(one.holds for one in deployment(delivery, Counters(to_deliver=10, pending=6, sent=3)).balances)
     assert not Balance(("targeted", 12), (("excluded", 2), ("to deliver", 9))).holds
 
 

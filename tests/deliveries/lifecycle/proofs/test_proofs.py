@@ -215,7 +215,7 @@ def test_a_click_in_a_proof_counts_for_the_proof_alone(ready, preparer, people, 
     token = re.search(r"/t/c/([a-z0-9]+)/0", mail.get_body(("html",)).get_content())[1]
     log = destinations.recipient(token, "link")
     assert log.delivery_id != ready.pk and log.delivery.proof_id == proof.pk
-    assert destinations.lead(token, 0).url == "https://example.com/news"
+    assert destinations.of_link(token, 0).url == "https://example.com/news"
 
 
 def test_opting_out_from_a_proof_opts_nobody_out(ready, preparer, people):

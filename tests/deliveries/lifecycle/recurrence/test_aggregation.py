@@ -14,7 +14,7 @@ from deliveries.lifecycle import auto_start, commands, deletion, progress
 from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Batch, Delivery, ExclusionCause, QuarantinedAddress, Run, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
-from deliveries.preparation import prepare
+from deliveries.preparation import prepare, target_run
 from deliveries.workers import sweeper
 from tests.deliveries.sending.sending_rows import figures, true_figures
 
@@ -210,15 +210,15 @@ def test_an_addition_that_dies_in_the_middle_is_carried_on(at, clock, series, mo
     (execution,) = at(9)
     people(*"cdefgh")
     people("off", opt_out=True)
-    monkeypatch.setattr(prepare, "SLICE", 3)
-    real, calls = prepare.Target.write, []
+    monkeypatch.setattr(target_run, "SLICE", 3)
+    real, calls = target_run.Target.write, []
 
     def dying(self, *arguments):
         calls.append(arguments)
         return real(self, *arguments) if len(calls) < 2 else 1 / 0
 
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(prepare.Target, "write", dying)
+        patch.setattr(target_run.Target, "write", dying)
         at(10)
     runs.run(execution.pk)  # too early: whoever adds may be alive
     assert Run.objects.filter(ended_at=None).exists()

@@ -94,7 +94,6 @@ INNER: dict[str, Callable[[str], object]] = {
     "SES": lambda text: ses.read_notices(f"notificationType {text}"),
     "addresses": addresses.find_addresses,
     "all addresses": lambda text: list(addresses.places(text)),
-    "return path": addresses.verp_recipient,
     "rules": lambda text: qualify("", "", text),
     "token": lambda text: matching.log_in([text]),
     "SMTP reply": lambda text: protocol.ReplyReader().feed(b"550-" + text.encode()),

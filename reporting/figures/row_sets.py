@@ -1,6 +1,6 @@
 """Which rows a figure, a list or a file is made of: named once, so that the page, the file and the number agree.
 
-A selection is querysets without common rows, each of which an index gives in order of id (campaigns/core/paging.py).
+A row set is querysets without common rows, each of which an index gives in order of id (campaigns/core/paging.py).
 Each is made for one reader: rows about people whom they may not read are masked, and counted all the same.
 """
 
@@ -33,7 +33,7 @@ Mask = Callable[[Collection[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RowSet:
     """Rows, what to show of each, and the filter that made them, for addresses and for the log. `mask` hides in rows
     that were read what the reader may not see: whoever shows them without `rows` calls it first."""
 
@@ -75,7 +75,7 @@ FIGURES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool]] = {
 }
 
 
-def figure(delivery: Delivery, name: str, seen: Sight) -> Selection:
+def figure(delivery: Delivery, name: str, seen: Sight) -> RowSet:
     """The sending logs that the figure `name` counts. Raises Http404 for a name that is no figure."""
     if name not in FIGURES:
         raise Http404
@@ -86,10 +86,10 @@ def figure(delivery: Delivery, name: str, seen: Sight) -> Selection:
         did = Exists(events.filter(machine=False) if people else events)
         rows = [part.filter(did) for part in rows]
     mask = partial(masked_rows.mask_logs, seen=seen)
-    return Selection("sending-logs", _(label), rows, _sending_columns(), {"figure": name}, mask)
+    return RowSet("sending-logs", _(label), rows, _sending_columns(), {"figure": name}, mask)
 
 
-def sending_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
+def sending_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> RowSet:
     """By figure; or by status and by the beginning of the address, as the tab does."""
     if filters.get("figure"):
         return figure(delivery, filters["figure"], seen)
@@ -100,10 +100,10 @@ def sending_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) ->
         rows = rows.filter(starts_with("address", beginning), seen.found_with_tests())
     parts, kept = [rows.filter(status=code) for code in codes], {"status": status, "q": beginning}
     mask = partial(masked_rows.mask_logs, seen=seen)
-    return Selection("sending-logs", _("Sending logs"), parts, _sending_columns(), kept, mask)
+    return RowSet("sending-logs", _("Sending logs"), parts, _sending_columns(), kept, mask)
 
 
-def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
+def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> RowSet:
     """By cause and by the beginning of the address."""
     cause, beginning = filters.get("cause", ""), filters.get("q", "").strip().lower()
     rows: QuerySet[ExclusionLog] = delivery.exclusion_logs.all()
@@ -117,19 +117,19 @@ def exclusion_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) 
     ]
     parts = [rows.filter(one) for one in exclusion_filters.chosen(exclusion_filters.causes(delivery), cause)]
     mask = partial(masked_rows.mask_exclusions, seen=seen)
-    return Selection("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning}, mask)
+    return RowSet("exclusion-logs", _("Exclusion logs"), parts, columns, {"cause": cause, "q": beginning}, mask)
 
 
-def exclusion_causes(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
+def exclusion_causes(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> RowSet:
     """All causes, zeros included."""
     columns: list[Column] = [
         (_("Cause"), lambda row: row.words),
         (_("Volume"), lambda row: row.volume),
     ]
-    return Selection("exclusion-causes", _("Exclusion causes"), [delivery.exclusion_causes.all()], columns)
+    return RowSet("exclusion-causes", _("Exclusion causes"), [delivery.exclusion_causes.all()], columns)
 
 
-def tracking_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
+def tracking_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> RowSet:
     """By type, by link, and by who did it: people or machines."""
     kind, who, link = filters.get("type", ""), filters.get("who", ""), filters.get("link", "")
     codes = [code for code in TrackingType.values if str(code) == kind] or TrackingType.values
@@ -152,10 +152,10 @@ def tracking_logs(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -
     ]
     parts = [rows.filter(type=code) for code in codes]
     mask, kept = partial(masked_rows.mask_events, seen=seen), {"type": kind, "who": who, "link": link}
-    return Selection("tracking-logs", _("Tracking logs"), parts, columns, kept, mask)
+    return RowSet("tracking-logs", _("Tracking logs"), parts, columns, kept, mask)
 
 
-def urls(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selection:
+def urls(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> RowSet:
     """All links of the content."""
     tracked_urls.ensure([delivery.pk])
     columns: list[Column] = [
@@ -165,10 +165,10 @@ def urls(delivery: Delivery, filters: Mapping[str, str], seen: Sight) -> Selecti
         (_("Part"), lambda row: row.part),
         (_("URL"), lambda row: row.url),
     ]
-    return Selection("tracked-urls", _("Tracked URLs"), [delivery.tracked_urls.all()], columns)
+    return RowSet("tracked-urls", _("Tracked URLs"), [delivery.tracked_urls.all()], columns)
 
 
-SELECTIONS: dict[str, Callable[[Delivery, Mapping[str, str], Sight], Selection]] = {
+ROW_SETS: dict[str, Callable[[Delivery, Mapping[str, str], Sight], RowSet]] = {
     "sending-logs": sending_logs,
     "exclusion-logs": exclusion_logs,
     "exclusion-causes": exclusion_causes,
