@@ -7,6 +7,7 @@ both. Nothing needs an inline style, which the content security policy forbids; 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,11 +48,12 @@ def slug(heading: str) -> str:
 def _name_headings(tokens: Sequence[Token]) -> list[str]:
     """Give each heading its anchor; a second one of the same words gets a number."""
     given: list[str] = []
+    before: Counter[str] = Counter()
     for opening, inline in pairwise(tokens):
         if opening.type == "heading_open":
             plain = slug("".join(child.content for child in inline.children or ()))
-            number = sum(name == plain or re.fullmatch(rf"{re.escape(plain)}-\d+", name) is not None for name in given)
-            given.append(f"{plain}-{number}" if number else plain)
+            given.append(f"{plain}-{before[plain]}" if before[plain] else plain)
+            before[plain] += 1
             opening.attrSet("id", given[-1])
     return given
 

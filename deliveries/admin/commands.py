@@ -117,7 +117,7 @@ class ActPages:
         days = request.POST.get("days", "")
         until = timezone.now() + timedelta(days=float(days)) if days in DAYS else None
         with told(request):
-            number = resend_missing.complete_missing(delivery, request.user, validity_end=until)
+            number = resend_missing.complete_missing(delivery, person(request.user), validity_end=until)
             text = ngettext("%d message is sent that was missing.", "%d messages are sent that were missing.", number)
             messages.success(request, text % number)
         return redirect(delivery)
