@@ -13,7 +13,11 @@ import pytest
 from tests.postgres import running_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("campaigns/test_consent.py", "campaigns/test_importing.py", "reporting/test_optout.py")
+ROOMS = (
+    "campaigns/consent/test_changes.py",
+    "campaigns/targeting/test_import_profiles.py",
+    "reporting/tracking/test_opt_out.py",
+)
 
 
 @pytest.mark.slow

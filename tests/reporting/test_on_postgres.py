@@ -13,13 +13,20 @@ import pytest
 from tests.postgres import running_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("folding", "tracking", "stats", "reports", "retention", "masked_rows")
+ROOMS = (
+    "tracking/test_ingest",
+    "tracking/test_collect",
+    "figures/test_kept_figures",
+    "reports/test_tables",
+    "jobs/test_retention",
+    "admin/test_masked_rows",
+)
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_folding_and_figures_do_the_same_on_postgresql(service: Callable[[str], str]) -> None:
-    rooms = [f"tests/reporting/test_{room}.py" for room in ROOMS]
+    rooms = [f"tests/reporting/{room}.py" for room in ROOMS]
     with running_postgres(service("postgres")) as url:
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=5", *rooms],

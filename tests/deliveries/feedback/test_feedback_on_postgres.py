@@ -13,8 +13,14 @@ import pytest
 from tests.postgres import running_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = ("feedback", "verdicts", "quarantine", "completing", "mailroom")
-ROOMS = [f"tests/deliveries/test_{name}.py" for name in NAMES]
+NAMES = (
+    "feedback/test_apply_events",
+    "ledger/test_reports",
+    "feedback/test_quarantine",
+    "lifecycle/test_resend_missing",
+    "feedback/test_raw_mail",
+)
+ROOMS = [f"tests/deliveries/{name}.py" for name in NAMES]
 
 
 @pytest.mark.slow

@@ -297,7 +297,7 @@ def _run(*command: str, **environment: str) -> str:
 
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--create-db", "--maxfail=5", "-m", "slow or not slow")
-ROOMS = ("deliveries/test_quarantine", "reporting/test_folding")
+ROOMS = ("deliveries/feedback/test_quarantine", "reporting/tracking/test_ingest")
 
 
 @pytest.mark.slow
