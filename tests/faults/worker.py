@@ -15,21 +15,21 @@ from typing import Any
 
 # Where to die: {name: (what to wrap, before or after it ran)}.
 POINTS = {
-    "rows claimed": ("batches.claim", "after"),
-    "within the recovery": ("recovery._settle", "before"),
-    "lease taken": ("batches.take", "after"),
-    "rows claimed, not committed": ("batches._mark", "after"),
-    "intent noted, body not begun": ("sending.Sender._intent", "after"),
-    "accepted, not noted": ("sending.Sender._accept", "before"),
-    "accepted and noted": ("sending.Sender._accept", "after"),
-    "before recording": ("ledger.record", "before"),
-    "rows written, not their counters": ("ledger._count", "before"),
-    "recorded": ("ledger.record", "after"),
-    "before the release": ("batches.release", "before"),
-    "released, journals there": ("journal.BatchLock.unlink_journals", "before"),
-    "journals gone": ("journal.BatchLock.unlink_journals", "after"),
-    "recovered": ("recovery.recover", "after"),
-    "lease renewed": ("batches.renew", "after"),
+    "rows claimed": ("sending.leases.claim", "after"),
+    "within the recovery": ("sending.recovery._settle", "before"),
+    "lease taken": ("sending.leases.take", "after"),
+    "rows claimed, not committed": ("sending.leases._mark", "after"),
+    "intent noted, body not begun": ("sending.sender.Sender._intent", "after"),
+    "accepted, not noted": ("sending.sender.Sender._accept", "before"),
+    "accepted and noted": ("sending.sender.Sender._accept", "after"),
+    "before recording": ("sending.results.record", "before"),
+    "rows written, not their counters": ("ledger.statuses._count", "before"),
+    "recorded": ("sending.results.record", "after"),
+    "before the release": ("sending.leases.release", "before"),
+    "released, journals there": ("sending.journal.BatchLock.unlink_journals", "before"),
+    "journals gone": ("sending.journal.BatchLock.unlink_journals", "after"),
+    "recovered": ("sending.recovery.recover", "after"),
+    "lease renewed": ("sending.leases.renew", "after"),
 }
 TORN = "in the middle of a journal record"
 
@@ -47,8 +47,8 @@ def arm(point: str, count: int) -> None:
         _tear(count)
         return
     path, when = POINTS[point]
-    module, *names = path.split(".")
-    holder: Any = importlib.import_module(f"deliveries.{module}")
+    folder, module, *names = path.split(".")
+    holder: Any = importlib.import_module(f"deliveries.{folder}.{module}")
     for name in names[:-1]:
         holder = getattr(holder, name)
     setattr(holder, names[-1], _mined(getattr(holder, names[-1]), when, count))
