@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .fakes.smtp_server import Peer, Server
+from tests.fakes.smtp_server import Peer, Server
+
 from .postgres import free_port
 
 DOMAINS = ("deliver.test", "refuse.test", "later.test", "expire.test")

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.paging import BoundedPaginator
+from campaigns.core.web.paging import BoundedPaginator
 from campaigns.models.audit.audit_values import WHO
 from campaigns.models.audit.entries import AuditEntry, AuditValue
 

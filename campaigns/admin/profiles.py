@@ -19,8 +19,8 @@ from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.profile_form import PERSON, ProfileForm
 from campaigns.consent import history
 from campaigns.core.acting import person
-from campaigns.core.paging import BoundedPaginator
-from campaigns.core.search import starts_with
+from campaigns.core.web.paging import BoundedPaginator
+from campaigns.core.web.search import starts_with
 from campaigns.models import Audience, Profile
 from campaigns.models.people.consent import FLAGS
 from campaigns.targeting import audiences

@@ -32,7 +32,6 @@ from campaigns.content.html.styles import inline_styles
 from campaigns.content.liquid.sandbox import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import WRITTEN, Meter, OutOfTime, TooMuchWork
-from campaigns.content.template_source import MIRROR, OPTOUT
 from campaigns.core.kept_text import said as _
 
 from .fast_render import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
@@ -40,7 +39,7 @@ from .field_names import bind
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
 from .other_part import html_from_text, text_from_html
 from .problems import ContentError, Problem, PutOff, RenderError
-from .template_source import MAX_SOURCE, Draft, read
+from .template_source import MAX_SOURCE, MIRROR, OPTOUT, Draft, read
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 PIXEL_IMAGE = '<img src="', '" width="1" height="1" alt="" style="border:0">'  # around the URL

@@ -31,11 +31,10 @@ from liquid.expression import Expression
 
 from campaigns.content.liquid.filters import FILTERS
 from campaigns.content.liquid.work import Meter
-from campaigns.content.template_source import BUILTINS
 from campaigns.core.kept_text import said as _
 
 from .problems import Problem, line_of
-from .template_source import MAX_PROBLEMS, suggestion
+from .template_source import BUILTINS, MAX_PROBLEMS, suggestion
 
 MAX_RANGE = 1_000  # numbers in one range
 _PREFIXES = ("profile", "attributes")

@@ -23,13 +23,12 @@ from campaigns.content.html.markup import Attribute, Edit, Element, Page
 from campaigns.content.liquid.sandbox import PLAIN, Template, parse
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import Meter, OutOfTime
-from campaigns.content.template_source import BUILTINS, MIRROR, OPTOUT
 from campaigns.core.kept_text import said as _
 
 from .fast_render import Fields
 from .field_names import bind
 from .problems import ContentError, Problem, PutOff, RenderError
-from .template_source import MASKED_TAG, Draft, read
+from .template_source import BUILTINS, MASKED_TAG, MIRROR, OPTOUT, Draft, read
 
 Kind = Literal["tracked", "mirror", "optout", "never"]
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.admin.base import WholeLogAdmin
-from campaigns.core.paging import BoundedPaginator
+from campaigns.core.web.paging import BoundedPaginator
 from deliveries.models import DeliveryEvent, ExclusionLog, SendingLog
 
 

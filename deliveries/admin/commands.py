@@ -28,8 +28,8 @@ from deliveries.lifecycle import commands, in_doubt, resend_missing, wave_gates
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
 from deliveries.models.states import Act, State, allows
-from deliveries.preparation import seal
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation import sealing
+from deliveries.preparation.sealing import changed_since_prepared
 
 from .refusals import told
 
@@ -88,7 +88,7 @@ class ActPages:
         if not any(button.act == "confirm" for button in buttons(delivery, rights_of(request.user, delivery), stale)):
             messages.error(request, _("%s cannot be confirmed now; its dashboard says why.") % delivery)
             return redirect(delivery)
-        form, sealed = seal.prepared_form(delivery), delivery.fingerprint
+        form, sealed = sealing.prepared_form(delivery), delivery.fingerprint
         seen = request.GET.get("seen") or word(form)
         differs = "" if seen == word(sealed) else ", ".join(changed_since_seen(seen, form))
         return self.ask(request, delivery, "confirm", facts=confirmation(delivery), seen=seen, differs=differs)

@@ -31,7 +31,7 @@ from deliveries.lifecycle import deletion
 from deliveries.models import Delivery
 from deliveries.models.logical_status import LOGICAL, Logical, short_label
 from deliveries.models.states import CONFIRMED, ENDED, State
-from deliveries.preparation import seal
+from deliveries.preparation import sealing
 
 from .commands import ActPages
 from .logs import LogPages
@@ -39,7 +39,7 @@ from .proofs import ProofPages
 from .series import SeriesPages
 
 LOOKED_AT = 50  # recipients, for one as whom the dashboard shows the message
-_SHOWN = [*seal.READ, "message__recurrence__owner", "campaign", "routing", "parent"]
+_SHOWN = [*sealing.READ, "message__recurrence__owner", "campaign", "routing", "parent"]
 _PEOPLE = ["created_by", "prepared_by", "confirmed_by"]
 
 
@@ -232,7 +232,7 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
 
     def loaded(self, request: HttpRequest, pk: int) -> Delivery:
         """The delivery with all that the dashboard shows, in two queries; 404 if the user may not read it."""
-        found = self.get_queryset(request).select_related(*_SHOWN, *_PEOPLE).prefetch_related(*seal.READ_LISTS)
+        found = self.get_queryset(request).select_related(*_SHOWN, *_PEOPLE).prefetch_related(*sealing.READ_LISTS)
         delivery: Delivery | None = found.filter(pk=pk).first()
         if delivery is None:
             raise Http404

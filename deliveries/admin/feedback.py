@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.admin.base import ForAllAdmin, WholeLogAdmin
-from campaigns.core.paging import BoundedPaginator
+from campaigns.core.web.paging import BoundedPaginator
 from deliveries.feedback import active_rules
 from deliveries.mail.bounces.parser import parse
 from deliveries.mail.bounces.report import NONE, Judge, Report

@@ -15,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext as _
 
-from campaigns.core.paging import page_of
-from campaigns.core.search import starts_with
+from campaigns.core.web.paging import page_of
+from campaigns.core.web.search import starts_with
 from deliveries.admin.dashboard.action_bar import rights_of
 from deliveries.ledger import exclusion_filters, masked_rows
 from deliveries.ledger.counters import counters, counters_of

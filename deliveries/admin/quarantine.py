@@ -19,8 +19,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from campaigns.accounts import permissions
 from campaigns.admin.base import ForAllAdmin
 from campaigns.admin.forms.schedule_form import LabelledSplitDateTime
-from campaigns.core.paging import BoundedPaginator
-from campaigns.core.search import starts_with
+from campaigns.core.web.paging import BoundedPaginator
+from campaigns.core.web.search import starts_with
 from deliveries.feedback import quarantine
 from deliveries.feedback.similar_addresses import similar_to
 from deliveries.models import QuarantinedAddress

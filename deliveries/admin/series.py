@@ -17,7 +17,7 @@ from campaigns.core.translate_kept import retold
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.series_block import form_facts
 from deliveries.models import Delivery
-from deliveries.preparation import seal
+from deliveries.preparation import sealing
 from deliveries.preparation.unattended import series_seal
 
 
@@ -61,7 +61,7 @@ class SeriesPages:
         if act not in {button.act for button in buttons(series, rights_of(request.user, series))}:
             messages.error(request, _("%s cannot be switched on now; its dashboard says why.") % series)
             return redirect(series)
-        form = seal.form(series, series.message)
+        form = sealing.form(series, series.message)
         seen = request.GET.get("seen") or word(form)
         since, differs = retold(series_seal.changed(series)), ", ".join(changed_since_seen(seen, form))
         shown = {"facts": form_facts(series), "seen": seen, "since": since, "differs": differs}

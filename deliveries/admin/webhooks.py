@@ -19,10 +19,11 @@ from django.views.decorators.http import require_POST
 from campaigns.accounts import permissions
 from campaigns.admin.base import key_in
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
-from campaigns.core.paging import BoundedPaginator
-from deliveries.admin.refusals import told
+from campaigns.core.web.paging import BoundedPaginator
 from deliveries.ledger import webhooks
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
+
+from .refusals import told
 
 
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -29,8 +29,8 @@ from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
 from deliveries.models.logical_status import LOGICAL, Logical
 from deliveries.models.states import CONFIRMED, State
-from deliveries.preparation import seal
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation import sealing
+from deliveries.preparation.sealing import changed_since_prepared
 from deliveries.preparation.unattended import series_seal
 
 from . import proofs
@@ -169,7 +169,7 @@ class DeliverySerializer(Selectable, serializers.ModelSerializer[Delivery]):
         """The seal of what it would send now, while it is not confirmed; empty in lists."""
         if self._is_listed() or (delivery.state in CONFIRMED and not delivery.is_series):
             return ""
-        return word(seal.form(delivery, delivery.message))
+        return word(sealing.form(delivery, delivery.message))
 
     def get_changed_since_switched_on(self, delivery: Delivery) -> str:
         """Of a series and its executions; empty in lists."""
@@ -222,8 +222,8 @@ class DeliveryViewSet(
         asked = self.request.query_params.get("with_proofs", "").lower() == "true"
         rows = Delivery.everything.all() if asked and self.request.method in SAFE_METHODS else Delivery.objects.all()
         readable = permissions.readable_campaigns(self.request.user)
-        rows = rows.filter(campaign__in=readable).select_related("campaign", "proof", *seal.READ)
-        return rows.prefetch_related(*seal.READ_LISTS)
+        rows = rows.filter(campaign__in=readable).select_related("campaign", "proof", *sealing.READ)
+        return rows.prefetch_related(*sealing.READ_LISTS)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The delivery of a message that is not confirmed yet: made if there is none."""
@@ -261,7 +261,7 @@ class DeliveryViewSet(
         asked.is_valid(raise_exception=True)
         seen, method = request.headers.get("If-Match", "").strip('"'), asked.validated_data["method"]
         if seen and seen != fingerprint(delivery):
-            form = seal.form(delivery, delivery.message)
+            form = sealing.form(delivery, delivery.message)
             if seen != word(form):
                 raise SealBroken.in_parts(changed_since_seen(seen, form))
         given = {"seen": seen} if method in SEEING else {}

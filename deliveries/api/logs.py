@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.api.base import Selectable, paged
-from campaigns.core.search import starts_with
+from campaigns.core.web.search import starts_with
 from deliveries.ledger import masked_rows
 from deliveries.models import DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from deliveries.models.states import LogStatus, Reason

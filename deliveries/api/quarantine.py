@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from campaigns.api.base import EverybodysRights, KeyPagination, Selectable
 from campaigns.api.etags import Versioned
 from campaigns.api.idempotency import Idempotent
-from campaigns.core.search import starts_with
+from campaigns.core.web.search import starts_with
 from deliveries.feedback import quarantine
 from deliveries.models import QuarantinedAddress
 

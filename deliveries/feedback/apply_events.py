@@ -22,8 +22,7 @@ from deliveries.ledger import reports
 from deliveries.ledger.transitions import Fact
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.states import FailureType, LogMove, Reason
-from deliveries.models.storage import partition_lookup
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect, partition_lookup
 
 from . import circuit_breaker, quarantine
 

@@ -21,8 +21,7 @@ from campaigns.models.audit.watched import told_elsewhere
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.states import FailureType, Reason
-from deliveries.models.storage import partition_lookup
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect, partition_lookup
 
 THRESHOLD = 5  # significant errors
 SIGNIFICANT = timedelta(days=1)  # between two of them

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from campaigns.core.paging import walk
+from campaigns.core.web.paging import walk
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 

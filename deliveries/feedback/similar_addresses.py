@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import SequenceMatcher
 
-from campaigns.core.search import starts_with
+from campaigns.core.web.search import starts_with
 from deliveries.models import QuarantinedAddress
 
 LOOKED_AT = 2000  # entries that begin alike

@@ -10,7 +10,7 @@ from django.db.models import QuerySet, Sum
 from deliveries.models import Batch, Delivery
 from deliveries.models.counters import SUMMED
 from deliveries.models.states import CONFIRMED
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect
 
 from .kpis import Counters
 

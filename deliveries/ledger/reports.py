@@ -26,7 +26,7 @@ from deliveries.models import Batch, Delivery, SendingLog
 from deliveries.models.counters import COUNTERS, Kind, steps
 from deliveries.models.routing import Routing
 from deliveries.models.states import RUNNING, Act, FailureType, LogMove, LogStatus, Reason, State, advance
-from deliveries.models.storage import partition_lookup, sql
+from deliveries.models.storage import dialect, partition_lookup
 
 from . import retry_policy, transitions
 from .events import log_event
@@ -145,7 +145,7 @@ def record_retries(batch_id: int, fence: int, changes: Sequence[Change]) -> None
     A try that was accepted changes no figure: with a feedback service its report will, without one the row is Sent.
     """
     by_log = {change.log_id: change for change in changes}
-    matches, parameter = sql.one_of(by_log)
+    matches, parameter = dialect.one_of(by_log)
     table = partition_lookup.of_batch(batch_id)
     locked = _LockedRows.where(
         [table], f"batch_id = %s AND claim_fence = %s AND id {matches}", [batch_id, fence, parameter]
@@ -208,7 +208,7 @@ class _LockedRows:
     @classmethod
     def of_logs(cls, ids: list[int]) -> _LockedRows:
         """These rows, wherever they are; their batches are locked first, in order."""
-        matches, parameter = sql.one_of(ids)
+        matches, parameter = dialect.one_of(ids)
         lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
         tables = partition_lookup.of_logs(ids)
         source = f"{partition_lookup.source(tables)} l"
@@ -341,8 +341,8 @@ class _LockedRows:
         with connection.cursor() as cursor:
             for table, rows in where.items():
                 cursor.execute(
-                    f"UPDATE {table} AS l SET {sets} FROM {sql.rows(_WRITTEN)} r WHERE l.id = r.id",
-                    [sql.rows_parameter(map(_VALUES, rows))],
+                    f"UPDATE {table} AS l SET {sets} FROM {dialect.rows(_WRITTEN)} r WHERE l.id = r.id",
+                    [dialect.rows_parameter(map(_VALUES, rows))],
                 )
         self._count(changed)
         self._reopen(changed)
@@ -368,8 +368,8 @@ class _LockedRows:
             cursor.execute(
                 f"UPDATE deliveries_batch AS b SET {sets}, "
                 f"next_due_at = CASE WHEN {earlier} THEN r.due ELSE b.next_due_at END "
-                f"FROM {sql.rows(columns)} r WHERE b.id = r.id",
-                [sql.rows_parameter(values)],
+                f"FROM {dialect.rows(columns)} r WHERE b.id = r.id",
+                [dialect.rows_parameter(values)],
             )
 
     def _reopen(self, changed: list[_Row]) -> None:
@@ -385,7 +385,7 @@ class _LockedRows:
 def _aware(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row as SQLite gives it, with times that can be compared."""
     named = zip(_COLUMNS, values, strict=True)
-    return tuple(sql.moment(value) if name in _TIMES else value for name, value in named)
+    return tuple(dialect.moment(value) if name in _TIMES else value for name, value in named)
 
 
 _FACTS = {FailureType.HARD: Fact.HARD, FailureType.SOFT: Fact.SOFT, FailureType.IGNORED: Fact.IGNORED}

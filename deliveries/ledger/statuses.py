@@ -19,8 +19,7 @@ from django.utils import timezone
 from deliveries.models import Batch, SendingLog
 from deliveries.models.counters import Kind, steps
 from deliveries.models.states import LOG_MOVES, FailureType, LogMove, LogStatus, Reason
-from deliveries.models.storage import partition_lookup
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect, partition_lookup
 
 from .change import ANSWERED, Change, one_line
 

@@ -31,9 +31,9 @@ from deliveries.lifecycle.confirming import approvals, four_eyes, rerouting, see
 from deliveries.models import Delivery, DeliveryEvent, Routing
 from deliveries.models.states import EDITABLE, PREPARING, Act, State, advance
 from deliveries.preparation import prepare as preparing
-from deliveries.preparation import seal as sealing
-from deliveries.preparation import validity, waves
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation import sealing
+from deliveries.preparation.sealing import changed_since_prepared
+from deliveries.preparation.times import validity, waves
 from deliveries.preparation.unattended import series_seal, unasked
 
 logger = logging.getLogger("deliveries.lifecycle.commands")

@@ -17,7 +17,7 @@ from deliveries.ledger.audit import audited
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import ENDED, Act, advance
-from deliveries.preparation.validity import EFFECTIVE_LIMIT
+from deliveries.preparation.times.validity import EFFECTIVE_LIMIT
 
 from .commands import Refused, ask
 

@@ -10,7 +10,7 @@ from deliveries.admin.dashboard.deployment_block import Deployment, Sample, depl
 from deliveries.ledger.counters import counters
 from deliveries.models import Delivery
 from deliveries.models.states import State
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.sealing import changed_since_prepared
 
 EVERY = 0.5  # seconds between two looks
 _WIDTH = 40

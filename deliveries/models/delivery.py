@@ -58,7 +58,7 @@ class Delivery(models.Model):
     progress = models.PositiveSmallIntegerField(default=0, editable=False)  # percent
     content = models.JSONField(default=dict, editable=False)
     fingerprint = models.JSONField(default=dict, editable=False)  # {part: digest}; fingerprint.py
-    # The form (seal.py) in which whoever asked for the preparation saw it; empty: unknown.
+    # The form (sealing.py) in which whoever asked for the preparation saw it; empty: unknown.
     asked_for = models.JSONField(default=dict, editable=False)
     # The key that signs its letters' tokens (compose.py). Empty: prepared before tokens had purposes (old_tokens.py).
     token_key = models.CharField(

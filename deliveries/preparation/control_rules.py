@@ -30,8 +30,7 @@ from campaigns.models.typology_rules import CONTROL_RULES
 from campaigns.scheduling import date_formula, waves
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST
-
-from .validity import EFFECTIVE_LIMIT
+from deliveries.preparation.times.validity import EFFECTIVE_LIMIT
 
 Findings = Iterable[tuple[str, str] | Problem]
 Ask = Callable[["Facts"], Findings]

@@ -22,7 +22,7 @@ from campaigns.models import Profile, Schedule, TypologyRule
 from campaigns.models.conditions import NUMBER, attribute_of
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import CONFIRMED, LogStatus, Reason, State
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect
 
 from .target_table import TARGET, Found, analyse, execute, leave_out, rows, temporary
 

@@ -27,9 +27,10 @@ from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog, SendingLog
 from deliveries.models.states import PREPARING, Act, LogStatus, State, advance
+from deliveries.preparation.times import send_times, validity
 from deliveries.preparation.unattended import newcomers, unasked
 
-from . import control_rules, seal, seed_addresses, send_times, validity
+from . import control_rules, sealing, seed_addresses
 from .control_rules import Facts, Phase
 from .snapshot import snapshot
 from .target import Target
@@ -109,12 +110,12 @@ def _take(delivery_id: int) -> Preparation | None:
         message = Message.objects.select_for_update().get(pk=delivery.message_id)
         prefetch_related_objects([message], "traps")
         here = Delivery.objects.filter(pk=delivery_id, preparation=delivery.preparation)
-        fingerprint = seal.fingerprint(delivery, message)
+        fingerprint = sealing.fingerprint(delivery, message)
         agreed = unasked.terms(delivery, message, fingerprint)
         also = {
             "fingerprint": fingerprint,
             "content": snapshot(message, names),
-            "routing": seal.routing_of(delivery),
+            "routing": sealing.routing_of(delivery),
             "preparation_at": timezone.now(),
             "progress": 0,
             "token_key": secret_keys.present_name(),

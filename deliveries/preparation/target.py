@@ -24,9 +24,9 @@ from campaigns.models import Profile
 from campaigns.models.people import consent
 from deliveries.models import Batch, ExclusionLog, QuarantinedAddress, SendingLog
 from deliveries.models.states import LogStatus, Reason
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect
+from deliveries.preparation.times.send_times import Spread
 
-from .send_times import Spread
 from .target_table import TARGET as _TARGET
 from .target_table import Found, analyse, leave_out
 from .target_table import execute as _execute

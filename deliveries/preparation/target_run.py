@@ -18,8 +18,9 @@ from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
 from deliveries.models.host import heartbeat
+from deliveries.preparation.times import waves
 
-from . import exclusion_order, fatigue_rules, waves
+from . import exclusion_order, fatigue_rules
 from .target import Target
 from .target_table import Found
 

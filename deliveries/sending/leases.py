@@ -22,8 +22,7 @@ from campaigns.models.people import consent
 from deliveries.models import Batch
 from deliveries.models.batch import DUE
 from deliveries.models.states import SENDING, LogStatus
-from deliveries.models.storage import partition_lookup
-from deliveries.models.storage import sql as dialect
+from deliveries.models.storage import dialect, partition_lookup
 
 CLAIMS_SUSPECT = 3  # a row claimed so often without an outcome is claimed alone: it may be what kills the worker
 CLAIMS_POISON = 5  # and is given up

@@ -24,7 +24,7 @@ from deliveries.ledger.kpis import Counters, Kpis, kpis, total
 from deliveries.models import Delivery
 from deliveries.models.logical_status import LOGICAL, short_label
 from deliveries.models.states import CONFIRMED, PREPARING, RUNNING, State
-from deliveries.preparation.seal import READ, READ_LISTS, changed_since_prepared
+from deliveries.preparation.sealing import READ, READ_LISTS, changed_since_prepared
 from reporting.models import alert_criteria
 from reporting.models.alert_criteria import LEVELS, Facts, Level, Limits
 from reporting.reports import charts

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
 from campaigns.core.acting import person
-from campaigns.core.paging import page_of
+from campaigns.core.web.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery
 from reporting.figures import breakdown, export_progress, exports, row_sets

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from campaigns.accounts import permissions
-from campaigns.core.paging import page_of
+from campaigns.core.web.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery, SendingLog
 from reporting.figures import row_sets

@@ -1,6 +1,6 @@
 """Which rows a figure, a list or a file is made of: named once, so that the page, the file and the number agree.
 
-A row set is querysets without common rows, each of which an index gives in order of id (campaigns/core/paging.py).
+A row set is querysets without common rows, each of which an index gives in order of id (campaigns/core/web/paging.py).
 Each is made for one reader: rows about people whom they may not read are masked, and counted all the same.
 """
 
@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from campaigns.accounts.masking import Sight
-from campaigns.core.paging import walk
-from campaigns.core.search import starts_with
+from campaigns.core.web.paging import walk
+from campaigns.core.web.search import starts_with
 from deliveries.ledger import exclusion_filters, masked_rows
 from deliveries.models import Delivery, ExclusionLog, SendingLog
 from deliveries.models.states import LogStatus

@@ -19,7 +19,7 @@ from deliveries.ledger.counters import counters, counters_of
 from deliveries.ledger.kpis import Counters, Figure
 from deliveries.models import Delivery, ExclusionCause
 from deliveries.models.states import CONFIRMED, LogStatus, Reason
-from deliveries.models.storage import sql
+from deliveries.models.storage import dialect
 from reporting.figures import breakdown
 from reporting.figures.breakdown import Breakdown
 from reporting.figures.clicks import clicks_by_url
@@ -198,12 +198,12 @@ def fatigue(days: int = 15) -> Report:
     """
     newest = Profile.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     step = max(1, newest // SAMPLED)
-    ids, parameter = sql.one_of(range(newest, 0, -step))
+    ids, parameter = dialect.one_of(range(newest, 0, -step))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM deliveries_sendinglog WHERE profile_id {ids} "
             f"AND status = {LogStatus.SENT:d} AND date >= %s GROUP BY profile_id) counted GROUP BY n ORDER BY n",
-            [parameter, sql.stamp(timezone.now() - timedelta(days=days))],
+            [parameter, dialect.stamp(timezone.now() - timedelta(days=days))],
         )
         found = [(int(number), int(profiles)) for number, profiles in cursor.fetchall()]
     rows = [(str(number), profiles) for number, profiles in found if number < MANY]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from deliveries.models import Batch
-from deliveries.models.storage import partition_lookup, sql
+from deliveries.models.storage import dialect, partition_lookup
 from reporting.models import CLICKING, OPENING, TrackingBuffer, TrackingLog, TrackingType
 
 from . import bot_detection, buffer, tracked_urls
@@ -153,18 +153,18 @@ def _first_times(rows: Iterable[TrackingLog], recipients: Mapping[int, Recipient
     # Senders lock a batch before its rows: in any other order the two could wait for each other.
     batches = {batch for pk in firsts if (batch := recipients[pk].batch_id) is not None}
     list(Batch.objects.select_for_update().filter(pk__in=batches).order_by("pk").values_list("pk"))
-    source = sql.rows({"log_id": int, "opened": datetime, "clicked": datetime})
+    source = dialect.rows({"log_id": int, "opened": datetime, "clicked": datetime})
     # Another host may have been folding the same rows meanwhile.
     earlier = "{0}_at = CASE WHEN l.{0}_at IS NULL OR r.{0} < l.{0}_at THEN r.{0} ELSE l.{0}_at END".format
     where: dict[str, list[tuple[int, object, object]]] = defaultdict(list)
     for pk, (opened, clicked) in firsts.items():
-        where[_table(recipients[pk])].append((pk, sql.stamp(opened), sql.stamp(clicked)))
+        where[_table(recipients[pk])].append((pk, dialect.stamp(opened), dialect.stamp(clicked)))
     with connection.cursor() as cursor:
         for table, values in where.items():
             sets = f"{earlier('opened')}, {earlier('clicked')}"
             cursor.execute(
                 f"UPDATE {table} AS l SET {sets} FROM {source} r WHERE l.id = r.log_id",
-                [sql.rows_parameter(values)],
+                [dialect.rows_parameter(values)],
             )
 
 

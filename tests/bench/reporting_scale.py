@@ -85,7 +85,7 @@ ADDRESS = "'user' || n || '@d' || n % 500 || '.example.net'"
 def sending_logs(delivery: Any, logs: int, people: int) -> None:
     """In batches of the size that a preparation would choose; each fiftieth bounced."""
     from deliveries.models import Batch, SendingLog
-    from deliveries.preparation.waves import batch_size
+    from deliveries.preparation.times.waves import batch_size
 
     now, size = delivery.confirmed_at, batch_size(delivery.message, logs)
     bad = size // 50

@@ -162,7 +162,7 @@ def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> N
     from campaigns.content.fingerprint import word
     from deliveries.lifecycle import commands
     from deliveries.models.states import State
-    from deliveries.preparation.seal import changed_since_prepared
+    from deliveries.preparation.sealing import changed_since_prepared
 
     for number in range(rounds):
         delivery = ready(written(f"Hello {number}"), users[0])

@@ -27,7 +27,7 @@ from campaigns.models.units import ROOT, PersonUnit
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, ExclusionCause, ExclusionLog, Routing, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 PASSWORD = "pass-word-9"
 HTML = """<!DOCTYPE html><html><head><title>Spring</title><style>

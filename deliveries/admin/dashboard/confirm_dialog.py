@@ -20,7 +20,7 @@ from campaigns.targeting import audiences
 from deliveries.ledger.kpis import Figure
 from deliveries.models import Delivery
 from deliveries.models.states import LogStatus, State
-from deliveries.preparation import validity, waves
+from deliveries.preparation.times import validity, waves
 from deliveries.preparation.unattended import series_seal
 
 

@@ -25,8 +25,9 @@ from deliveries.ledger.kpis import Counters
 from deliveries.lifecycle import deletion, wave_gates
 from deliveries.models import Delivery
 from deliveries.models.states import CONFIRMED, ENDED, SENDING, State
-from deliveries.preparation import fatigue_rules, seal, validity
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation import fatigue_rules, sealing
+from deliveries.preparation.sealing import changed_since_prepared
+from deliveries.preparation.times import validity
 from deliveries.preparation.unattended import series_seal
 
 from .action_bar import Banner, Button, Rights, buttons, notes
@@ -64,7 +65,7 @@ def dashboard(
     the sum of the counters; two for a series.
     """
     numbers = series_counters(delivery) if delivery.is_series else counters(delivery)
-    form = seal.form(delivery, delivery.message) if _may_ask(delivery) else None
+    form = sealing.form(delivery, delivery.message) if _may_ask(delivery) else None
     stale = tuple(changed_since_prepared(delivery, form)) if delivery.state == State.READY else ()
     return Dashboard(
         delivery=delivery,

@@ -15,7 +15,7 @@ from campaigns.scheduling.calendar import BadRecurrence
 from campaigns.targeting import audiences
 from deliveries.ledger.kpis import Counters
 from deliveries.models import Delivery
-from deliveries.preparation import seal
+from deliveries.preparation import sealing
 
 from .deployment_block import Deployment, kpi_tiles
 
@@ -48,7 +48,7 @@ def series_block(series: Delivery, counters: Counters) -> Deployment:
 
 def form_facts(series: Delivery) -> tuple[tuple[str, str], ...]:
     """What the executions of a series are made of as its message stands now, for whoever puts their name to it."""
-    message, routing = series.message, seal.routing_of(series)
+    message, routing = series.message, sealing.routing_of(series)
     audience, group, typology = message.audience, typologies.control_group(message), typologies.of(message)
     name, address = message.sender
     lines = [

@@ -17,7 +17,7 @@ from campaigns.core.kept_text import said as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import Act, advance
-from deliveries.preparation import seal
+from deliveries.preparation import sealing
 
 CODE = "rerouted"
 _TOLD = "mail server, as told"  # beside the parts of the seal: the one that Resume takes
@@ -25,13 +25,13 @@ _TOLD = "mail server, as told"  # beside the parts of the seal: the one that Res
 
 def confirmed(delivery: Delivery) -> dict[str, Any]:
     """The fields of a delivery that is confirmed now: what stands around it is what was seen."""
-    return {"around": seal.around(delivery, delivery.campaign)}
+    return {"around": sealing.around(delivery, delivery.campaign)}
 
 
 def differing(delivery: Delivery) -> list[str]:
     """What stands around it otherwise than when it was confirmed, in words for people; nothing where that is not known:
     it was confirmed before an upgrade, or is a proof."""
-    now = seal.around(delivery, delivery.campaign)
+    now = sealing.around(delivery, delivery.campaign)
     return [part for part in now if delivery.around.get(part, now[part]) != now[part]]
 
 
@@ -40,10 +40,10 @@ def halts(delivery: Delivery) -> bool:
 
     In: the delivery with its routing, as the sender is about to use it.
     """
-    if seal.MAIL_SERVER not in differing(delivery):
+    if sealing.MAIL_SERVER not in differing(delivery):
         return False
     one = Delivery.objects.filter(pk=delivery.pk)
-    told = {**delivery.around, _TOLD: seal.around(delivery, delivery.campaign)[seal.MAIL_SERVER]}
+    told = {**delivery.around, _TOLD: sealing.around(delivery, delivery.campaign)[sealing.MAIL_SERVER]}
     words = _(
         "Paused: its mail server is not the one that was confirmed, but now %(server)s (%(security)s). "
         "Resume sends the rest by it; stop ends the sending.",
@@ -61,8 +61,8 @@ def resumed(delivery: Delivery) -> dict[str, Any]:
     confirmed one again."""
     held = dict(delivery.around)
     told = held.pop(_TOLD, "")
-    if told and seal.MAIL_SERVER in differing(delivery):
-        held[seal.MAIL_SERVER] = told
+    if told and sealing.MAIL_SERVER in differing(delivery):
+        held[sealing.MAIL_SERVER] = told
     return {"around": held}
 
 

@@ -39,8 +39,7 @@ from deliveries.lifecycle.commands import ask
 from deliveries.models import Batch, Delivery, DeliveryEvent, Routing, SendingLog
 from deliveries.models.proofs import MOST, Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, Act, State, advance
-from deliveries.preparation import control_rules
-from deliveries.preparation import seal as sealing
+from deliveries.preparation import control_rules, sealing
 from deliveries.preparation.control_rules import Facts, Phase
 
 from . import addresses, limits, proof_content

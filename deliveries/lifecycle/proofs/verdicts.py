@@ -21,7 +21,7 @@ from deliveries.lifecycle.confirming import four_eyes
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, State
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.sealing import changed_since_prepared
 
 MOST_COMMENT = 2000
 _WORDS = {

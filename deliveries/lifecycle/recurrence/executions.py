@@ -32,7 +32,8 @@ from deliveries.lifecycle.commands import Refused, ask
 from deliveries.lifecycle.confirming import seen_form
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import EDITABLE, Act, State, advance
-from deliveries.preparation import prepare, seal, validity
+from deliveries.preparation import prepare, sealing
+from deliveries.preparation.times import validity
 from deliveries.preparation.unattended import series_seal
 
 from . import halting, runs, slots
@@ -56,7 +57,7 @@ def start_series(delivery: Delivery, by: Person, now: datetime | None = None, *,
     ask(require, delivery, by, "switch on the series of", delivery.message.campaign)
     with transaction.atomic():
         message, recurrence = _locked(delivery)
-        form = seal.form(delivery, message)
+        form = sealing.form(delivery, message)
         seen_form.refuse_moved(delivery, message)
         if unasked or not recurrence.request_confirmation:
             permissions.require_start(by, message.campaign)
@@ -91,7 +92,7 @@ def continue_series(delivery: Delivery, by: Person, *, seen: str | None = None) 
     ask(permissions.require_start, delivery, by, "continue the series of", delivery.message.campaign)
     with transaction.atomic():
         message, recurrence = _locked(delivery)
-        form = seal.form(delivery, message)
+        form = sealing.form(delivery, message)
         seen_form.refuse_moved(delivery, message)
         seen_form.refuse(seen, form)
         if recurrence.next_at is None:

@@ -27,10 +27,11 @@ from deliveries.lifecycle.confirming import rerouting
 from deliveries.models import Batch, Delivery, DeliveryEvent, ExclusionCause, ExclusionLog
 from deliveries.models.runs import Run
 from deliveries.models.states import EDITABLE, PREPARING, RUNNING, Act, LogStatus, Reason, State, advance
-from deliveries.preparation import seal, validity
+from deliveries.preparation import sealing
 from deliveries.preparation.prepare import SIGNS
 from deliveries.preparation.target import Target
 from deliveries.preparation.target_run import TargetRun
+from deliveries.preparation.times import validity
 
 from . import slots
 
@@ -58,7 +59,7 @@ def landing(recurrence: Recurrence, series: Delivery, slot: Any) -> Delivery | N
 
 def _changed(execution: Delivery) -> list[str]:
     """What differs from what was prepared, and from what stood around it when it was confirmed."""
-    return [*seal.changed_since_prepared(execution), *rerouting.differing(execution)]
+    return [*sealing.changed_since_prepared(execution), *rerouting.differing(execution)]
 
 
 def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:

@@ -9,7 +9,7 @@ from campaigns.core.kept_text import said as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
-from deliveries.preparation import validity
+from deliveries.preparation.times import validity
 
 
 def series_of(recurrence: Recurrence) -> Delivery | None:

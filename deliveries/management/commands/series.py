@@ -10,7 +10,7 @@ from deliveries.admin.dashboard.series_block import form_facts
 from deliveries.lifecycle.recurrence import executions
 from deliveries.management.delivery_command import ActCommand, Refused, find
 from deliveries.models import Delivery
-from deliveries.preparation import seal
+from deliveries.preparation import sealing
 from deliveries.preparation.unattended import series_seal
 
 ACTS: dict[str, Any] = {"on": executions.start_series, "continue": executions.continue_series}
@@ -47,4 +47,4 @@ class Command(ActCommand):
             self.stdout.write(f"{label}: {value}")
         if changed := series_seal.changed(series):
             self.stdout.write(changed)
-        self.stdout.write(f"form: {word(seal.form(series, series.message))}")
+        self.stdout.write(f"form: {word(sealing.form(series, series.message))}")

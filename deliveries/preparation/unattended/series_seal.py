@@ -13,7 +13,7 @@ from campaigns.core.kept_text import Said
 from campaigns.core.kept_text import said as _
 from deliveries.models import Delivery
 from deliveries.models.series import SeriesSeal
-from deliveries.preparation import seal as sealing
+from deliveries.preparation import sealing
 
 
 def of(series_id: int | None) -> SeriesSeal | None:

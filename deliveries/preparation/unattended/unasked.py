@@ -21,8 +21,8 @@ from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, DeliveryEvent
-from deliveries.preparation import seal as sealing
-from deliveries.preparation import validity
+from deliveries.preparation import sealing
+from deliveries.preparation.times import validity
 
 from . import series_seal
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
 from campaigns.admin.preview import problems
-from campaigns.core.paging import BoundedPaginator
+from campaigns.core.web.paging import BoundedPaginator
 from campaigns.models import Audience, Campaign, Message, Profile, Recurrence, Schedule
 from tests.campaigns.content.liquid.heavy_templates import ATTACK, within
 from tests.deliveries.page_form import posted

@@ -8,7 +8,7 @@ from campaigns.models import Campaign, Message
 from deliveries.lifecycle import commands
 from deliveries.models import Batch, Delivery
 from deliveries.models.states import State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 ACTS = ("prepare", "stop-preparation", "confirm", "pause", "resume", "stop")

@@ -8,7 +8,7 @@ from campaigns.models import Campaign, Profile
 from deliveries.lifecycle import commands
 from deliveries.models import Batch, Delivery, SendingLog
 from deliveries.models.states import State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 

@@ -27,7 +27,7 @@ from deliveries.lifecycle import commands
 from deliveries.models import Delivery, Proof
 from deliveries.models.states import State
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 Call = WebhookCall.State

@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from deliveries.lifecycle import commands
 from deliveries.models import Delivery
 from deliveries.models.states import State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from deliveries.models.host import heartbeat, outages
 from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import State
 from deliveries.preparation import prepare as preparing
-from deliveries.preparation.seal import fingerprint
+from deliveries.preparation.sealing import fingerprint
 from deliveries.workers import restored_copy, sweeper, tasks
 
 pytestmark = pytest.mark.django_db

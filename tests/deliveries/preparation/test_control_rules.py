@@ -9,9 +9,10 @@ from django.utils import timezone
 from campaigns.models import Audience, Message, Schedule, Typology
 from campaigns.models.typology_rules import CONTROL_RULES
 from deliveries.lifecycle import commands
-from deliveries.preparation import control_rules, validity
+from deliveries.preparation import control_rules
 from deliveries.preparation.control_rules import RULES, Facts, Phase
 from deliveries.preparation.snapshot import snapshot
+from deliveries.preparation.times import validity
 from tests.campaigns.content.liquid.heavy_templates import ATTACK
 
 pytestmark = pytest.mark.django_db

@@ -41,7 +41,7 @@ def make(message, routing, starter):
 
 
 def test_each_is_due_at_his_own_date_and_without_one_at_the_contact_date(make, monkeypatch):
-    monkeypatch.setattr("deliveries.preparation.send_times.READ_AT_ONCE", 2)
+    monkeypatch.setattr("deliveries.preparation.times.send_times.READ_AT_ONCE", 2)
     delivery = make()
     found = [at.astimezone(UTC) for at in SendingLog.objects.order_by("profile").values_list("due_at", flat=True)]
     april, fifth, march = (datetime(2026, *day, tzinfo=UTC) for day in ((4, 1, 7), (4, 5, 10), (3, 1, 8)))

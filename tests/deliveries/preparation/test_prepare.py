@@ -19,7 +19,7 @@ from deliveries.models import Batch, Delivery, ExclusionLog, QuarantinedAddress,
 from deliveries.models.states import Reason, State
 from deliveries.preparation import prepare as preparing
 from deliveries.preparation import target, target_run
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.sealing import changed_since_prepared
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from deliveries.lifecycle import commands
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
 from deliveries.preparation import prepare as preparing
-from deliveries.preparation.seal import changed_since_prepared
+from deliveries.preparation.sealing import changed_since_prepared
 
 pytestmark = pytest.mark.django_db
 Kind = TypologyRule.Kind

@@ -25,7 +25,7 @@ from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Batch, Delivery, Routing, SendingLog
 from deliveries.models.runs import Run
 from deliveries.models.states import PREPARING, SENDING, State
-from deliveries.preparation import prepare, seal
+from deliveries.preparation import prepare, sealing
 from deliveries.sending import compose, work_on_batch
 from tests.fakes.smtp_server import Server
 
@@ -158,7 +158,7 @@ def prepared(world: World, **schedule: Any) -> Delivery:
     commands.prepare(delivery, world.holder)
     prepare.run(delivery.pk)
     delivery.refresh_from_db()
-    world.seen = word(seal.prepared_form(delivery))
+    world.seen = word(sealing.prepared_form(delivery))
     return delivery
 
 
@@ -222,7 +222,7 @@ def series(world: World, **fields: Any) -> None:
     values = {"frequency": "daily", "at": coming.time().replace(second=0, microsecond=0), "time_zone": "UTC"}
     Recurrence.objects.create(message=world.message, **(values | fields))
     delivery = Delivery.objects.get(pk=world.delivery.pk)
-    world.seen = word(seal.form(delivery, delivery.message))
+    world.seen = word(sealing.form(delivery, delivery.message))
     executions.start_series(delivery, world.holder, seen=world.seen)
     world.slot = Recurrence.objects.get(message=world.message).next_at
 
@@ -243,7 +243,7 @@ def waiting(world: World) -> None:
     """An execution of a series that asks: it is prepared and waits."""
     series(world)
     world.turn(world.slot)
-    world.seen = word(seal.prepared_form(world.newest))
+    world.seen = word(sealing.prepared_form(world.newest))
     world.slot = None
 
 

@@ -13,7 +13,7 @@ from guardian.shortcuts import assign_perm
 from campaigns.models import Campaign
 from deliveries.models import Batch, Delivery
 from deliveries.models.states import State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 from reporting.admin.home import home
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from django.urls import reverse
 from rest_framework.test import force_authenticate
 
 from campaigns.accounts.masking import EVERYTHING
-from campaigns.core.paging import page_of
+from campaigns.core.web.paging import page_of
 from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
 from deliveries.models import Delivery

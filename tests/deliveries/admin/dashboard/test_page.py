@@ -15,7 +15,7 @@ from deliveries.ledger.kpis import Counters
 from deliveries.lifecycle import commands
 from deliveries.models import Batch, Delivery, ExclusionCause, SendingLog
 from deliveries.models.states import CONFIRMED, PREPARING, LogStatus, Reason, State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 EVERYTHING, PREPARING_ONLY, READING = Rights(True, True), Rights(False, True), Rights(False, False)

@@ -13,7 +13,7 @@ from deliveries.admin.dashboard.page import dashboard
 from deliveries.lifecycle import commands
 from deliveries.models import Batch, Delivery
 from deliveries.models.states import State
-from deliveries.preparation.seal import current_seal
+from deliveries.preparation.sealing import current_seal
 
 pytestmark = pytest.mark.django_db
 EVERYTHING, PREPARING_ONLY = Rights(True, True), Rights(False, True)

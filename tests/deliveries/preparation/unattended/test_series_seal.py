@@ -20,7 +20,7 @@ from deliveries.lifecycle.proofs import verdicts
 from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Delivery, SeriesSeal
 from deliveries.models.states import State
-from deliveries.preparation import prepare, seal
+from deliveries.preparation import prepare, sealing
 from deliveries.preparation.unattended import series_seal
 from deliveries.workers import tasks
 from tests.deliveries.page_form import posted
@@ -35,7 +35,7 @@ from tests.deliveries.preparation.changing import (
     patch,
     work,
 )
-from tests.deliveries.preparation.test_seal import DATE, FIELDS, change
+from tests.deliveries.preparation.test_sealing import DATE, FIELDS, change
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("eve")]
 
@@ -356,7 +356,7 @@ def test_every_field_of_message_and_schedule_is_in_the_form_of_a_series(make_ser
     series, outside = make_series(), set()
     Schedule.objects.create(message=series.message, mode="at_date", contact_date=DATE, waves="30%")
     series = Delivery.objects.get(pk=series.pk)
-    series_seal.keep(series, seal.form(series, series.message), None)
+    series_seal.keep(series, sealing.form(series, series.message), None)
     for name in FIELDS:
         with transaction.atomic():
             change(series, name)

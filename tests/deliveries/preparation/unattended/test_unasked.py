@@ -14,7 +14,7 @@ from campaigns.models import Profile, Recurrence, Schedule, TestProfile
 from deliveries.lifecycle import auto_start, commands
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery, SeriesSeal
-from deliveries.preparation import prepare, seal
+from deliveries.preparation import prepare, sealing
 from tests.deliveries.page_form import posted
 from tests.deliveries.preparation.changing import FORGERY, HOUR, NINE, ROADS, patch
 
@@ -113,7 +113,7 @@ def test_whoever_becomes_a_holder_after_asking_has_confirmed_nothing(unasked, pr
 
 def test_prepared_from_a_page_that_showed_another_form_nothing_begins(unasked, preparer, starter):
     commands.stop_preparation(unasked, starter)
-    shown = word(seal.form(unasked, unasked.message))
+    shown = word(sealing.form(unasked, unasked.message))
     patch(preparer, unasked.message, **FORGERY)
     unasked = Delivery.objects.get(pk=unasked.pk)
     with pytest.raises(commands.Refused, match="HTML, subject") as refusal:

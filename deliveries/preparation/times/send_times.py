@@ -15,9 +15,8 @@ from campaigns.content.problems import Problem
 from campaigns.messages import profile_values
 from campaigns.models import Profile, Schedule
 from campaigns.scheduling import calendar, date_formula
-from deliveries.models.storage import sql as dialect
-
-from .target_table import execute, rows, temporary
+from deliveries.models.storage import dialect
+from deliveries.preparation.target_table import execute, rows, temporary
 
 _ZONE = "prepared_zone"
 READ_AT_ONCE = 5000

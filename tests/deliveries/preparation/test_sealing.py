@@ -25,8 +25,8 @@ from campaigns.models.units import ROOT, OrganizationalUnit
 from deliveries.lifecycle import commands
 from deliveries.models import Delivery
 from deliveries.models.states import State
-from deliveries.preparation import validity
-from deliveries.preparation.seal import changed_since_prepared, current_seal
+from deliveries.preparation.sealing import changed_since_prepared, current_seal
+from deliveries.preparation.times import validity
 from tests.deliveries.page_form import posted
 
 pytestmark = pytest.mark.django_db
