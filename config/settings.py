@@ -226,7 +226,7 @@ PROOFS_PER_PERSON = _number("PROOFS_PER_PERSON", 1000, 1, 1_000_000)  # and that
 START_GRACE_MINUTES = _number("START_GRACE_MINUTES", 30, 1, 10_080)  # later than that, somebody must confirm again
 
 # --- Feedback -------------------------------------------------------------------------------------
-BOUNCE_ADDRESSES = env.list("BOUNCE_ADDRESSES", default=[])  # taken by the bounce inbox without a signed return path
+BOUNCE_ADDRESSES = env.list("BOUNCE_ADDRESSES", default=[])  # taken by the bounce server without a signed return path
 BOUNCE_IMAP_URL = env.str("BOUNCE_IMAP_URL", default="")  # imaps://user@host/FOLDER; empty: no mailbox is polled
 BOUNCE_IMAP_PASSWORD = env.str("BOUNCE_IMAP_PASSWORD", default="")
 BOUNCE_IMAP_PROCESSED = env.str("BOUNCE_IMAP_PROCESSED", default="")  # folder for applied mails; empty: marked seen

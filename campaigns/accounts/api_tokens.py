@@ -24,7 +24,7 @@ from knox.auth import TokenAuthentication as KnoxAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said
+from campaigns.core.kept_text import keep
 from campaigns.models.api import ApiToken
 
 from . import permissions, units
@@ -124,7 +124,7 @@ def give(by: Person, label: str, rights: Iterable[str], days: int = DAYS) -> tup
     with transaction.atomic():
         _one_at_a_time(by)
         if tokens_of(by).exclude(label="").count() >= MOST_TOKENS:
-            raise NotGiven(said(_TOO_MANY, number=MOST_TOKENS))
+            raise NotGiven(keep(_TOO_MANY, number=MOST_TOKENS))
         return _made(by, label, wanted, timedelta(days=days))
 
 

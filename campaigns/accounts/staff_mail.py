@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.acting import Person
 from campaigns.core.one_line import flat
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models.notices import NoticeOff
 
 from . import languages
@@ -39,7 +39,7 @@ class Unsent(Exception):
     """The mail server did not take a notice; the text is its answer."""
 
 
-class Letter(NamedTuple):
+class Mail(NamedTuple):
     """A notice as it is mailed. `html`: the same as `text` for programs that show it."""
 
     subject: str
@@ -58,16 +58,16 @@ def wanted(kind: Notice, people: Iterable[Any]) -> dict[str, str]:
 
 
 def tell(kind: Notice, people: Iterable[Any], subject: str, *paragraphs: str, insist: bool = False) -> int:
-    """Mail some people, each on his own, sentences that were `said` (kept_text.py), in his language. Else as
+    """Mail some people, each on his own, kept texts (kept_text.py), in his language. Else as
     tell_each."""
 
-    def write() -> Letter:
-        return Letter(retold(subject), "\n\n".join(map(retold, paragraphs)) + "\n")
+    def write() -> Mail:
+        return Mail(translated(subject), "\n\n".join(map(translated, paragraphs)) + "\n")
 
     return tell_each(kind, people, write, insist=insist)
 
 
-def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Letter], *, insist: bool = False) -> int:
+def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Mail], *, insist: bool = False) -> int:
     """Mail some people, each on his own. In: `write`, called with the reader's language active. Out: how many.
 
     A mail server that fails is logged; with `insist`, Unsent is raised when a notice could not be sent.

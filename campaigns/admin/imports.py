@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import masking, units
 from campaigns.core.acting import Person, person
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models.people.imports import ImportProblem, ProfileImport
 from campaigns.targeting import import_profiles
 from campaigns.targeting.csv_profiles import COLUMNS, FileError
@@ -97,7 +97,7 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
                     consent_source=values["consent_source"],
                 )
             except FileError as error:
-                self.add_error("file", retold(error.message))
+                self.add_error("file", translated(error.message))
         return values
 
     user: Person  # set by whoever shows the form

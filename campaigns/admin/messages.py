@@ -20,7 +20,7 @@ from campaigns.accounts import masking, permissions, units
 from campaigns.admin.forms.schedule_form import RecurrenceForm, ScheduleForm
 from campaigns.content.fast_render import one_newline
 from campaigns.core.acting import person
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.messages import senders
 from campaigns.messages.duplication import duplicate
 from campaigns.models import Brand, ControlGroup, Message, Schedule, Typology
@@ -79,7 +79,7 @@ class MessageForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         told = senders.problems(self.instance) if self.instance.pk else []
         if told and "reply_to" in self.fields:
-            self.fields["reply_to"].help_text = retold(told[0].message)
+            self.fields["reply_to"].help_text = translated(told[0].message)
         for name in {"html", "text"} & self.fields.keys():
             cast("forms.CharField", self.fields[name]).strip = False
 
@@ -288,7 +288,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         remember_untracked(form.instance)
         if "_continue" not in request.POST:
             for problem in [*senders.problems(form.instance), *problems(form.instance)][:SHOWN]:
-                self.message_user(request, retold(problem.sentence), messages.WARNING)
+                self.message_user(request, translated(problem.sentence), messages.WARNING)
 
     def response_add(self, request: HttpRequest, obj: Message, post_url_continue: str | None = None) -> HttpResponse:
         """On to the dashboard if that button was pressed."""
@@ -326,7 +326,7 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
         context["occurrences"] = _occurrences(message)
         context["series_note"] = _series_note(message)
         found = [*senders.problems(message), *problems(message)] if message and request.method == "GET" else []
-        context["problems"] = [(problem.severity, retold(problem.sentence)) for problem in found]
+        context["problems"] = [(problem.severity, translated(problem.sentence)) for problem in found]
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("confirmed"), boolean=True)

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from campaigns.accounts import api_tokens
 from campaigns.core.acting import person
 from campaigns.core.one_line import single_line
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 
 
 class TokenForm(forms.Form):
@@ -43,7 +43,7 @@ def tokens_page(request: HttpRequest) -> HttpResponse:
             _token, secret = api_tokens.give(person(request.user), **form.cleaned_data)
             form = TokenForm()
         except api_tokens.NotGiven as error:
-            form.add_error(None, retold(error.args[0]))
+            form.add_error(None, translated(error.args[0]))
     tokens = list(api_tokens.visible(person(request.user)))
     for token in tokens:
         token.words = ", ".join(str(api_tokens.Right(right).label) for right in token.rights)

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from campaigns.consent import changes as consent
 from campaigns.consent.changes import MOST_SOURCE, Origin, Way
 from campaigns.core.acting import person
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models import Profile
 from campaigns.models.api import ApiToken
 from campaigns.models.people.consent import FLAGS, ConsentChange
@@ -67,7 +67,7 @@ class Opting(serializers.Serializer[Any]):
         try:
             consent.opt_in(profile.pk, self._again(profile, said, origin), origin)
         except consent.NoSource as error:
-            raise serializers.ValidationError({"consent_source": retold(error.args[0])}) from error
+            raise serializers.ValidationError({"consent_source": translated(error.args[0])}) from error
         profile.refresh_from_db()
         profile.__dict__.pop("held", None)  # it was read before
         return profile

@@ -22,7 +22,7 @@ from django.utils import timezone
 from campaigns.audit import trail
 from campaigns.core import mailboxes
 from campaigns.core.acting import Actor, Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.core.one_line import flat
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS, AddressOptIn, AddressOptOut, ConsentChange
@@ -64,7 +64,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class ReceivedMessage:
     """A message that somebody got: its sending log, delivery, the address it went to, and whose profile it was."""
 
     log_id: int
@@ -136,7 +136,7 @@ def with_held(profiles: QuerySet[Profile]) -> QuerySet[Profile]:
 # --- Of a mailbox, by a letter's link -------------------------------------------------------------------------------
 
 
-def opt_out_mailbox(letter: Letter, way: str) -> None:
+def opt_out_mailbox(letter: ReceivedMessage, way: str) -> None:
     """Take the letter's address out: every profile that has it, and whoever got the letter. Again changes nothing."""
     origin = Origin(way, letter=letter.log_id, delivery=letter.delivery_id)
     with transaction.atomic():
@@ -151,7 +151,7 @@ def opt_out_mailbox(letter: Letter, way: str) -> None:
         _switch(free, Flag.EMAIL, origin, to=True)
 
 
-def undo(letter: Letter) -> None:
+def undo(letter: ReceivedMessage) -> None:
     """Take back what the letter's link did. Where another letter's link has taken the address out, too, that holds,
     and what either switched is restored once both are undone. What others said stays. Again changes nothing."""
     origin = Origin(Way.UNDO, letter=letter.log_id, delivery=letter.delivery_id)
@@ -177,7 +177,7 @@ def _says_since(profile: Profile, address: str) -> bool:
     return (held if since is None else held.filter(at__gt=since)).exists()
 
 
-def mailbox_is_out(letter: Letter) -> bool:
+def mailbox_is_out(letter: ReceivedMessage) -> bool:
     """True if nobody's mail goes to the letter's address any more, nor to whoever got the letter."""
     address = mailboxes.canonical(letter.address)
     held = _in_force(address).exists()
@@ -190,7 +190,7 @@ def mailbox_is_out(letter: Letter) -> bool:
     return not (elsewhere or mailed.filter(pk__in=back).exists())
 
 
-def may_undo(letter: Letter) -> bool:
+def may_undo(letter: ReceivedMessage) -> bool:
     """True if the letter's link took the address out and was not undone."""
     return _of(letter).filter(undone_at=None).exists()
 
@@ -208,16 +208,16 @@ def sharing(address: str) -> list[int]:
     return [*plain, *with_capitals.values_list("pk", flat=True)]
 
 
-def _people(letter: Letter) -> set[int]:
+def _people(letter: ReceivedMessage) -> set[int]:
     """Who has the address, and who got the letter: they may have another address since."""
     return {*sharing(letter.address), *([letter.profile_id] if letter.profile_id else [])}
 
 
-def _key(letter: Letter) -> dict[str, Any]:
+def _key(letter: ReceivedMessage) -> dict[str, Any]:
     return {"address": mailboxes.canonical(letter.address), "letter": letter.log_id}
 
 
-def _of(letter: Letter) -> QuerySet[AddressOptOut]:
+def _of(letter: ReceivedMessage) -> QuerySet[AddressOptOut]:
     return AddressOptOut.objects.filter(**_key(letter))
 
 

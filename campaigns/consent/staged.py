@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from campaigns.audit import trail
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS, AddressOptIn, ConsentChange, is_held
 from campaigns.models.people.imports import StagedProfile

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from campaigns.content.html.open_markup import Unsafe
 from campaigns.content.liquid.work import Meter, TooMuchWork
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .compile import Compiled, compile_content, one_line
 from .fast_render import Fields

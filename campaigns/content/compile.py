@@ -32,7 +32,7 @@ from campaigns.content.html.styles import inline_styles
 from campaigns.content.liquid.sandbox import HTML, PLAIN, FreeMarkup, FreeText, Template, parse, template_of
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import WRITTEN, Meter, OutOfTime, TooMuchWork
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .fast_render import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
 from .field_names import bind

@@ -31,7 +31,7 @@ from liquid.expression import Expression
 
 from campaigns.content.liquid.filters import FILTERS
 from campaigns.content.liquid.work import Meter
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .problems import Problem, line_of
 from .template_source import BUILTINS, MAX_PROBLEMS, suggestion

@@ -23,7 +23,7 @@ from campaigns.content.html.markup import Attribute, Edit, Element, Page
 from campaigns.content.liquid.sandbox import PLAIN, Template, parse
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import Meter, OutOfTime
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .fast_render import Fields
 from .field_names import bind

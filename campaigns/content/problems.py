@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from campaigns.core.kept_text import Said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import KeptText
+from campaigns.core.kept_text import keep as _
 
 Severity = Literal["error", "warning"]
 PARTS = (_("Subject"), _("HTML"), _("Text"), _("Sender"))
@@ -30,7 +30,7 @@ class Problem:
         return str(self.sentence)
 
     @property
-    def sentence(self) -> Said:
+    def sentence(self) -> KeptText:
         """Place and message, to be kept and told again."""
         if self.line:
             return _("%(part)s, line %(line)s: %(what)s", part=_(self.where), line=str(self.line), what=self.message)

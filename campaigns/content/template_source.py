@@ -18,7 +18,7 @@ from liquid import Token
 from liquid.exceptions import LiquidSyntaxError
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .problems import Problem, line_of
 

@@ -4,7 +4,7 @@ A delivery's log outlives the request or the task that writes it, and its reader
 is kept in English, for programs and searches, together with its template and what fills its blanks; whoever shows it
 says it again in the reader's language (translate_kept.py). Pure.
 
-Rooms import `said as _`, so that the catalogs find its templates.
+Rooms import `keep as _`, so that the catalogs find its templates.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from __future__ import annotations
 from typing import Any
 
 
-class Said(str):
+class KeptText(str):
     """A sentence in English. template: what the catalogs translate; blanks: by name, what fills it."""
 
     template: str
     blanks: dict[str, Any]
 
-    def __new__(cls, template: str, blanks: dict[str, Any]) -> Said:
+    def __new__(cls, template: str, blanks: dict[str, Any]) -> KeptText:
         made = super().__new__(cls, filled(template, blanks))
         made.template, made.blanks = template, blanks
         return made
 
 
-def said(template: str, /, **blanks: Any) -> Said:
-    """A sentence from its template, with %(name)s for each blank. Whole numbers are grouped; blanks may be said."""
-    return Said(template, blanks)
+def keep(template: str, /, **blanks: Any) -> KeptText:
+    """A sentence from its template, with %(name)s for each blank. Whole numbers are grouped; blanks may be kept, too."""
+    return KeptText(template, blanks)
 
 
-def kept(text: str) -> list[Any] | None:
+def for_json(text: str) -> list[Any] | None:
     """What JSON can keep of a sentence, to be told again; None for one that was only written down."""
-    if not isinstance(text, Said):
+    if not isinstance(text, KeptText):
         return None
     return [text.template, {name: _kept_blank(value) for name, value in text.blanks.items()}]
 
 
 def _kept_blank(value: Any) -> Any:
-    if isinstance(value, Said):
-        return kept(value)
+    if isinstance(value, KeptText):
+        return for_json(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -7,16 +7,16 @@ from typing import Any
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
-from .kept_text import filled, kept
+from .kept_text import filled, for_json
 
 
-def retold(sentence: str) -> str:
+def translated(sentence: str) -> str:
     """A sentence in the language that is active now; one that was only written down comes back as it is."""
-    return again(kept(sentence), str(sentence))
+    return translate_json(for_json(sentence), str(sentence))
 
 
-def again(what: Any, text: str) -> str:
-    """A kept sentence in the language that is active now. In: what `kept` gave, and the English text."""
+def translate_json(what: Any, text: str) -> str:
+    """A kept sentence in the language that is active now. In: what `for_json` gave, and the English text."""
     if not isinstance(what, list) or len(what) != 2:
         return text
     template, blanks = what
@@ -25,5 +25,5 @@ def again(what: Any, text: str) -> str:
 
 def _blank(value: Any) -> Any:
     if isinstance(value, list):
-        return again(value, "")
+        return translate_json(value, "")
     return number_format(value, force_grouping=True) if isinstance(value, int) else value

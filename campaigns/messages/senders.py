@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 from campaigns.content.problems import Problem, Severity
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Brand, Message
 from campaigns.models.typologies import levels
 from campaigns.models.typology_rules import CONTROL_RULES

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.core.one_line import Line
 from campaigns.core.time_zones import validate_time_zone
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models.audit.watched import Watched
 from campaigns.scheduling import calendar, date_formula, waves
 
@@ -120,7 +120,7 @@ class Recurrence(models.Model):
         except calendar.BadRecurrence as error:
             fields = {self.Frequency.WEEKLY: "weekdays", self.Frequency.MONTHLY: "month_day"}
             raise ValidationError(
-                {fields.get(self.Frequency(self.frequency), "cron"): retold(error.args[0])}
+                {fields.get(self.Frequency(self.frequency), "cron"): translated(error.args[0])}
             ) from error
         if self.request_confirmation and self.aggregation != self.Aggregation.NONE:
             words = _("Confirmation can be requested only without aggregation.")
@@ -225,7 +225,7 @@ class Schedule(models.Model):
         try:
             waves.check(self.waves)
         except waves.BadWaves as error:
-            raise ValidationError({"waves": retold(error.args[0])}) from error
+            raise ValidationError({"waves": translated(error.args[0])}) from error
         if self.waves and self.is_spread:
             raise ValidationError({"waves": _("Where each recipient has a time of his own there are no waves.")})
         if self.mode == self.Mode.FORMULA:

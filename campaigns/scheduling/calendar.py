@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 _LONGEST_GAP = timedelta(hours=25)  # zones that moved across the date line skipped a whole day
 LAST_DAY = 0  # of a month, for `monthly`

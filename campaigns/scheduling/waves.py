@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 MOST = 50
 

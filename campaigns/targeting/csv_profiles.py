@@ -18,10 +18,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.core.one_line import BREAKING
 from campaigns.core.time_zones import available_zones
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models import Profile
 from campaigns.models.people.profile import PERSONAL_FIELDS
 
@@ -157,7 +157,7 @@ def read_attributes(values: object, known: Collection[str] = ()) -> dict[str, st
         except ValueError as error:
             problems.append((f"attributes.{name}", error.args[0]))
     if problems:
-        raise ValidationError([f"{column}: {retold(words)}" for column, words in problems])
+        raise ValidationError([f"{column}: {translated(words)}" for column, words in problems])
     return line.attributes
 
 

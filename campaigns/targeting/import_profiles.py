@@ -24,8 +24,8 @@ from campaigns.consent import changes as consent
 from campaigns.consent import staged
 from campaigns.core import queue
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import kept
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import for_json
+from campaigns.core.kept_text import keep as _
 from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.core.web.slow_statements import unhurried
 from campaigns.models import Audience, AudienceMember, Profile
@@ -172,7 +172,7 @@ def _values(line: Line, empty_clears: bool) -> list[object]:
 def _report(held: ProfileImport, problems: Iterable[tuple[int, str, str]]) -> None:
     room = KEPT_PROBLEMS - held.problems.count()
     ImportProblem.objects.bulk_create(
-        ImportProblem(profile_import=held, line=line, column=column, message=text[:500], said=kept(text))
+        ImportProblem(profile_import=held, line=line, column=column, message=text[:500], said=for_json(text))
         for line, column, text in islice(problems, max(0, room))
     )
 

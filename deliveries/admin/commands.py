@@ -75,7 +75,7 @@ class ActPages:
             path("<int:pk>/stop/", view(self.stop_view), name="deliveries_delivery_stop"),
             path("<int:pk>/complete/", view(self.complete_view), name="deliveries_delivery_complete"),
             path("<int:pk>/act/<slug:act>/", view(self.act_view), name="deliveries_delivery_act"),
-            path("<int:pk>/settle/", view(self.settle_view), name="deliveries_delivery_settle"),
+            path("<int:pk>/resolve/", view(self.resolve_view), name="deliveries_delivery_resolve"),
         ]
 
     def confirm_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -153,7 +153,7 @@ class ActPages:
             messages.success(request, done)
         return redirect(delivery)
 
-    def settle_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def resolve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST: decide about rows in doubt: those that were ticked, or all of them."""
         delivery = self.readable(request, pk)
         if request.method != "POST":
@@ -166,7 +166,7 @@ class ActPages:
             messages.warning(request, _("No message was ticked, so nothing was decided."))
             return redirect("admin:deliveries_delivery_in_doubt", delivery.pk)
         with told(request):
-            number = in_doubt.settle_in_doubt(
+            number = in_doubt.resolve_in_doubt(
                 delivery, person(request.user), decision=cast(in_doubt.Decision, decision), log_ids=ids
             )
             text = ngettext("Decided about %d message.", "Decided about %d messages.", number)

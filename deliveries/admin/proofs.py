@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from campaigns.accounts import permissions
 from campaigns.core.acting import Person, person
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from deliveries.ledger.counters import counters
 from deliveries.ledger.errors import Refused
 from deliveries.lifecycle.confirming import approvals
@@ -69,7 +69,7 @@ class ProofPages:
             proof = proofs.send_proof(delivery, by, readers=readers, substitutions=_substitutions(rows))
         except (Refused, PermissionDenied) as refusal:
             rows += [Row()] * (ROWS - len(rows))
-            context = {"problem": retold(refusal.args[0]), **_choices(delivery, by, readers, rows)}
+            context = {"problem": translated(refusal.args[0]), **_choices(delivery, by, readers, rows)}
             status = 403 if isinstance(refusal, PermissionDenied) else 200
             return self._draw(request, delivery, "proof", status, **context)
         number = proof.recipients.count()
@@ -111,7 +111,7 @@ class ProofPages:
         try:
             verdict = judge(delivery, person(request.user), comment=given.get("comment", ""), proof=proof, **looked)
         except Refused as refusal:
-            problem, comment = retold(refusal.message), given.get("comment", "")
+            problem, comment = translated(refusal.message), given.get("comment", "")
             return self._draw(request, delivery, "approve", problem=problem, proof=proof, comment=comment)
         messages.success(request, _("Approved.") if verdict.approved else _("Refused."))
         return redirect(delivery)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from django.contrib import messages
 from django.http import HttpRequest
 
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from deliveries.ledger.errors import Refused
 
 HARMLESS = {"already_confirmed"}  # a double click: the thing is done, and the message says by whom
@@ -23,6 +23,6 @@ def told(request: HttpRequest, level: int = messages.ERROR, about: object = "") 
     try:
         yield
     except Refused as refusal:
-        words = retold(refusal.message)
+        words = translated(refusal.message)
         level = messages.INFO if refusal.code in HARMLESS else level
         messages.add_message(request, level, f"{about}: {words}" if about else words)

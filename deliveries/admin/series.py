@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import changed_since_seen, word
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.series_block import form_facts
 from deliveries.models import Delivery
@@ -63,6 +63,6 @@ class SeriesPages:
             return redirect(series)
         form = sealing.form(series, series.message)
         seen = request.GET.get("seen") or word(form)
-        since, differs = retold(series_seal.changed(series)), ", ".join(changed_since_seen(seen, form))
+        since, differs = translated(series_seal.changed(series)), ", ".join(changed_since_seen(seen, form))
         shown = {"facts": form_facts(series), "seen": seen, "since": since, "differs": differs}
         return self.ask(request, series, act, template="series", **shown)

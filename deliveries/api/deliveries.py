@@ -24,7 +24,7 @@ from campaigns.models import Message
 from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Figure, kpis, possible_delivered
 from deliveries.lifecycle import commands, deletion, duplication, resend_missing, wave_gates
-from deliveries.lifecycle.in_doubt import settle_in_doubt
+from deliveries.lifecycle.in_doubt import resolve_in_doubt
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
 from deliveries.models.logical_status import LOGICAL, Logical
@@ -57,8 +57,8 @@ COMMANDS: dict[str, Command] = {
     "approve": proofs.approve,
     "refuse": proofs.refuse,
     "completeMissing": resend_missing.complete_missing,
-    "resendInDoubt": lambda delivery, by: settle_in_doubt(delivery, by, decision="resend"),
-    "markInDoubtSent": lambda delivery, by: settle_in_doubt(delivery, by, decision="sent"),
+    "resendInDoubt": lambda delivery, by: resolve_in_doubt(delivery, by, decision="resend"),
+    "markInDoubtSent": lambda delivery, by: resolve_in_doubt(delivery, by, decision="sent"),
 }
 # These are told which form If-Match names.
 SEEING = frozenset({"prepare", "confirm", "startSeries", "continueSeries"})

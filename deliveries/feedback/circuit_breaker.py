@@ -13,8 +13,8 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import staff_mail
 from campaigns.accounts.staff_mail import Notice
-from campaigns.core.kept_text import said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, DeliveryEvent
 from deliveries.models.routing import Routing
@@ -42,7 +42,7 @@ def check(delivery_id: int) -> bool:
         return False
     what, share, limit = found
     text = _PAUSED[what]
-    words = said(text, share=f"{share:.2f}", limit=f"{limit:g}")
+    words = keep(text, share=f"{share:.2f}", limit=f"{limit:g}")
     with transaction.atomic():
         if not advance(Delivery.objects.filter(pk=delivery_id), Act.PAUSE):
             return False

@@ -131,7 +131,7 @@ class _Ses(_Applying, AmazonSESTrackingWebhookView):  # type: ignore[misc]
 
 
 @csrf_exempt
-def door(request: HttpRequest, provider: str, secret: str = "") -> HttpResponseBase:
+def receive(request: HttpRequest, provider: str, secret: str = "") -> HttpResponseBase:
     """A provider's post. Without the secret, basic authentication must be configured, and is asked for."""
     address = client_address(request.META)
     if not posts.take(address):  # services post again what was not acknowledged

@@ -1,4 +1,4 @@
-"""The bounce inbox: an SMTP and LMTP listener that takes mail for signed return paths and keeps it.
+"""The bounce server: an SMTP and LMTP listener that takes mail for signed return paths and keeps it.
 
 250 is said after the mail is in the database, and not before: without a database it is 451, and the sender keeps it.
 Addresses without a token made here are refused at RCPT, except those that are configured (a feedback loop's, say).
@@ -48,7 +48,7 @@ class _Protocol(SMTP):
             enable_SMTPUTF8=True,
             hostname="localhost",
             timeout=IDLE_SECONDS,
-            ident="bounce inbox",
+            ident="bounce server",
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

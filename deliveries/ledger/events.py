@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import kept
+from campaigns.core.kept_text import for_json
 from deliveries.models.delivery import Delivery
 from deliveries.models.logs import DeliveryEvent
 
@@ -26,7 +26,7 @@ def log_event(
     """Append a line to the delivery's log; `code` is stable for programs, `message` is for people: a sentence that was
     `said` is shown in each reader's language."""
     pk = delivery if isinstance(delivery, int) else delivery.pk
-    if template := kept(message):
+    if template := for_json(message):
         details["said"] = template
     with transaction.atomic(savepoint=False):  # what is told of it is as sure as itself
         event = DeliveryEvent.objects.create(

@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from campaigns.core import queue
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.models import Batch, Delivery, SendingLog
 from deliveries.models.counters import COUNTERS, Kind, steps
 from deliveries.models.routing import Routing

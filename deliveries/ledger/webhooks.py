@@ -23,8 +23,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.core import queue
-from campaigns.core.kept_text import said as _
-from campaigns.core.translate_kept import retold
+from campaigns.core.kept_text import keep as _
+from campaigns.core.translate_kept import translated
 from campaigns.core.web import safe_http
 from deliveries.models.states import State
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry, new_secret
@@ -242,10 +242,10 @@ def checked(url: str) -> str:
     try:
         safe_http.judge(url)
     except safe_http.Forbidden as error:
-        raise ValidationError(retold(error.args[0]), code="forbidden_address") from error
+        raise ValidationError(translated(error.args[0]), code="forbidden_address") from error
     except safe_http.NoAnswer as error:
         if not url.lower().startswith("https://"):
-            words = retold(_("The address must begin with https://."))
+            words = translated(_("The address must begin with https://."))
             raise ValidationError(words, code="forbidden_address") from error
     return url
 

@@ -18,8 +18,8 @@ from django.utils.translation import gettext
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.core import formats, queue
-from campaigns.core.kept_text import said as _
-from campaigns.core.translate_kept import retold
+from campaigns.core.kept_text import keep as _
+from campaigns.core.translate_kept import translated
 from deliveries.ledger.events import log_event
 from deliveries.lifecycle.confirming import approvals
 from deliveries.models import Delivery, DeliveryEvent
@@ -88,7 +88,7 @@ def request_confirmation(delivery_id: int) -> None:
     log_event(delivery_id, "confirmation_requested", _("%(number)s people were asked to confirm it.", number=number))
 
 
-def _request(delivery: Delivery) -> staff_mail.Letter:
+def _request(delivery: Delivery) -> staff_mail.Mail:
     """In the language that is active now."""
     told = gettext(
         "%(delivery)s of the campaign “%(campaign)s” is prepared: %(number)s messages. Nothing leaves until somebody "
@@ -96,13 +96,13 @@ def _request(delivery: Delivery) -> staff_mail.Letter:
     ) % {"delivery": delivery, "campaign": delivery.campaign, "number": formats.exact(delivery.to_deliver)}
     parts = [told]
     if changed := series_seal.changed(delivery):
-        parts.append(retold(changed))
+        parts.append(translated(changed))
     if delivery.expires_at:
         parts.append(gettext("It can be confirmed until %s.") % formats.moment(delivery.expires_at))
     if why := approvals.missing(delivery, again=True):
         parts.append(why)
     subject = gettext("Please confirm: %s") % delivery
-    return staff_mail.Letter(subject, "\n\n".join([*parts, _link(delivery)]) + "\n")
+    return staff_mail.Mail(subject, "\n\n".join([*parts, _link(delivery)]) + "\n")
 
 
 def tell_expired(delivery_id: int) -> None:

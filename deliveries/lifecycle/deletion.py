@@ -18,7 +18,7 @@ from django.utils import timezone
 from campaigns.accounts import permissions
 from campaigns.audit import trail
 from campaigns.core.acting import Actor, Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.audit import audited, seen
 from deliveries.ledger.counters import series_figures

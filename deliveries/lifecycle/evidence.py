@@ -20,7 +20,7 @@ from campaigns.accounts import permissions
 from campaigns.audit import chain
 from campaigns.core.account_names import name_of
 from campaigns.core.acting import Actor, Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models.audit import audit_values
 from campaigns.models.audit.entries import AuditEntry
 from deliveries.ledger import masked_rows

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 from campaigns.accounts import permissions
 from campaigns.core import queue
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited
 from deliveries.ledger.change import Change
@@ -34,7 +34,7 @@ _PAST = {
 
 
 @audited("settle")
-def settle_in_doubt(
+def resolve_in_doubt(
     delivery: Delivery, by: Person, *, decision: Decision, log_ids: Collection[int] | None = None
 ) -> int:
     """Settle rows in doubt: "sent" counts them as sent, "resend" sends them again with the same Message-ID.

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Sum
 from django.db.models.functions import Now
 
 from campaigns.core import queue
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger import reports, statuses
 from deliveries.ledger.events import log_event
 from deliveries.models import Batch, Delivery, DeliveryEvent, SendingLog

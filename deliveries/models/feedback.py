@@ -28,7 +28,7 @@ class FeedbackEvent(models.Model):
         """The door by which it came."""
 
         REPLY = 1, _("SMTP reply")
-        INBOX = 2, _("Bounce inbox")
+        INBOX = 2, _("Bounce server")
         PIPE = 3, _("Bounce pipe")
         IMAP = 4, _("IMAP mailbox")
         WEBHOOK = 5, _("Webhook")

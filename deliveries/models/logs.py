@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.translate_kept import again
+from campaigns.core.translate_kept import translate_json
 from campaigns.models import Profile
 
 from .batch import Batch
@@ -171,4 +171,4 @@ class DeliveryEvent(models.Model):
     @property
     def words(self) -> str:
         """The message in the reader's language."""
-        return again(self.details.get("said"), self.message)
+        return translate_json(self.details.get("said"), self.message)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from campaigns.content.checks import check_content
 from campaigns.content.problems import Problem, Severity
 from campaigns.core import formats
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.messages import senders, typologies
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions
 from campaigns.models.schedule import TWO_TIMES

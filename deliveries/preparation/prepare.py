@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from campaigns.content.problems import Problem
 from campaigns.core import formats, secret_keys
-from campaigns.core.kept_text import Said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import KeptText
+from campaigns.core.kept_text import keep as _
 from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.models import Message
 from campaigns.targeting import audiences
@@ -300,7 +300,7 @@ class Preparation:
         return time.monotonic() - self.started
 
 
-def _tally(errors: int, warnings: int) -> Said:
+def _tally(errors: int, warnings: int) -> KeptText:
     return _(
         "%(errors)s, %(warnings)s",
         errors=_("1 error") if errors == 1 else _("%(n)s errors", n=errors),

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from django.db import transaction
 from django.db.models import F, Max, Min
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Audience, Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event

@@ -7,7 +7,7 @@ import logging
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.lifecycle import auto_start
 from deliveries.lifecycle.recurrence import executions

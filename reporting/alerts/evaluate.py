@@ -87,7 +87,7 @@ def _by_sight(dashboard: AlertDashboard, found: Found) -> dict[frozenset[int], l
     return people
 
 
-def _letters(label: str, found: Found, known: Mapping[int, Facts], now: datetime) -> dict[str, staff_mail.Letter]:
+def _letters(label: str, found: Found, known: Mapping[int, Facts], now: datetime) -> dict[str, staff_mail.Mail]:
     """By language."""
     letters = {}
     for language, _name in settings.LANGUAGES:
@@ -161,6 +161,4 @@ def _parts(alert: Alert) -> Iterator[tuple[list[Any], dict[str, list[str]]]]:
 
 def _send_part(alert: Alert, people: list[Any], letters: dict[str, list[str]]) -> int:
     plain = letters.get(settings.LANGUAGE_CODE, (alert.subject, alert.text))
-    return staff_mail.tell_each(
-        Notice.ALERT, people, lambda: staff_mail.Letter(*letters.get(str(get_language()), plain))
-    )
+    return staff_mail.tell_each(Notice.ALERT, people, lambda: staff_mail.Mail(*letters.get(str(get_language()), plain)))

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from campaigns.accounts.staff_mail import Letter
+from campaigns.accounts.staff_mail import Mail
 from deliveries.models import Delivery
 from reporting.models.alert_criteria import LEVELS, Facts, Level
 from reporting.models.alerts import AlertCriterion
@@ -82,14 +82,14 @@ def level_of(criterion: AlertCriterion) -> Level:
     return Level[criterion.level] if criterion.level else LEVELS[criterion.kind]
 
 
-def letter(label: str, found: Found, facts: Mapping[int, Facts], now: datetime) -> Letter:
+def letter(label: str, found: Found, facts: Mapping[int, Facts], now: datetime) -> Mail:
     """The mail in the language that is active now. In: the dashboard's label, each criterion with its deliveries, and
     the facts of these by id."""
     subject = f"[{label}] " + ", ".join(f"{criterion.get_kind_display()}: {len(met)}" for criterion, met in found)
     order = list(Level)
     ranked = sorted(found, key=lambda pair: order.index(level_of(pair[0])))
     sections = [_section(criterion, deliveries, facts, now) for criterion, deliveries in ranked]
-    return Letter(subject, _text(sections), render_to_string("reporting/alert_mail.html", {"sections": sections}))
+    return Mail(subject, _text(sections), render_to_string("reporting/alert_mail.html", {"sections": sections}))
 
 
 def _section(criterion: AlertCriterion, met: list[Delivery], facts: Mapping[int, Facts], now: datetime) -> Section:

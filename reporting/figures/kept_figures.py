@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.ledger import recount
 from deliveries.ledger.counters import counters

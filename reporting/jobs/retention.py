@@ -19,7 +19,7 @@ from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.feedback import retention
 from deliveries.ledger.events import log_event

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from campaigns.accounts import staff_mail
 from campaigns.core import queue
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.models import Delivery
 from reporting.alerts import evaluate
 from reporting.figures import kept_figures

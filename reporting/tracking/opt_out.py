@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from campaigns.consent import changes
-from campaigns.consent.changes import Letter, Way
+from campaigns.consent.changes import ReceivedMessage, Way
 from deliveries.models import SendingLog
 from reporting.models import TrackingType
 
@@ -55,5 +55,5 @@ def undo(log: SendingLog) -> None:
         SendingLog.objects.filter(pk=log.pk, opted_out_at__isnull=False).update(opted_out_at=None)
 
 
-def _letter(log: SendingLog) -> Letter:
-    return Letter(log.pk, log.delivery_id, log.address, log.profile_id)
+def _letter(log: SendingLog) -> ReceivedMessage:
+    return ReceivedMessage(log.pk, log.delivery_id, log.address, log.profile_id)

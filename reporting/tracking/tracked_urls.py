@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db.models import Count
 
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery
 from reporting.models import TrackedUrl

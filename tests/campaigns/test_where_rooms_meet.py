@@ -11,7 +11,7 @@ from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from campaigns.consent import changes
-from campaigns.consent.changes import Letter, Origin, Way
+from campaigns.consent.changes import Origin, ReceivedMessage, Way
 from campaigns.core import versions
 from campaigns.models import Audience, Profile
 from deliveries.ledger.letter_tokens import old_tokens, tokens
@@ -29,8 +29,8 @@ def ann() -> Profile:
     return Profile.objects.create(email=A)
 
 
-def letter(number: int, ann: Profile) -> Letter:
-    return Letter(number, 7, A, ann.pk)
+def letter(number: int, ann: Profile) -> ReceivedMessage:
+    return ReceivedMessage(number, 7, A, ann.pk)
 
 
 def out(one: Profile) -> bool:

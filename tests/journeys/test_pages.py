@@ -121,7 +121,7 @@ def test_a_server_that_does_not_answer_is_told_and_tried_again(house, visitor):
 def test_a_second_click_while_the_server_works_posts_nothing(house, visitor):
     page = visitor(house, "starter").at("doubtful", "in-doubt/")
     held: list[Route] = []
-    page.route("**/settle/", lambda route: held.append(route))
+    page.route("**/resolve/", lambda route: held.append(route))
     page.get_by_role("checkbox", name="in_doubt.000@example.com").check()
     button = page.get_by_role("button", name="Mark as sent")
     button.scroll_into_view_if_needed()

@@ -112,7 +112,7 @@ EXPECTED: dict[str, Rule] = {
     "admin:deliveries_delivery_approve": Rule(STARTERS, STARTERS, body={"verdict": "refuse"}),
     **tabs("admin:deliveries_delivery_proofs"),
     "admin:deliveries_delivery_act": Rule("", STARTERS),  # asked for: confirm
-    "admin:deliveries_delivery_settle": Rule("", STARTERS, body={"decision": "sent", "all": "1"}),
+    "admin:deliveries_delivery_resolve": Rule("", STARTERS, body={"decision": "sent", "all": "1"}),
     "delivery-compute-stats": Rule("", WRITERS), "delivery-copy": Rule(READERS, READERS),
     "delivery-name-url": Rule(WRITERS, WRITERS, body={"label": "Forged"}),
     "delivery-export": Rule("U", "U"),

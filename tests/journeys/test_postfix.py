@@ -49,8 +49,8 @@ def told(house):
 
 
 @contextmanager
-def bounce_inbox(house, port):
-    process = house("manage.py", "bounce_inbox", "--port", str(port), wait=False)
+def bounce_server(house, port):
+    process = house("manage.py", "bounce_server", "--port", str(port), wait=False)
     try:
         yield
     finally:
@@ -91,7 +91,7 @@ def test_the_figures_are_what_postfix_says(house, service):
     port, patience = free_port(), 120 + RECIPIENTS // 5
     with (
         running_postfix(service("postfix"), inbox_port=port, delay_warning=5) as postfix,
-        bounce_inbox(house, port),
+        bounce_server(house, port),
     ):
         stage(house, "send", postfix.port, RECIPIENTS, *DOMAINS)
         # Then only those wait that are put off for ever, and the sender has been told of each of them.

@@ -104,7 +104,7 @@ def acts(noted: dict[str, Any]) -> dict[str, str]:
     from deliveries.lifecycle.proofs import verdicts
     from deliveries.models import SendingLog
 
-    confirm, settle = commands.confirm, in_doubt.settle_in_doubt
+    confirm, settle = commands.confirm, in_doubt.resolve_in_doubt
     doubts = SendingLog.objects.filter(delivery=delivery("doubt"), status=5).order_by("address")
     again, sent = ([pk] for pk in doubts.values_list("pk", flat=True))
     anna, olga = user("anna"), user("olga")

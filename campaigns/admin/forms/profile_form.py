@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from campaigns.consent import changes
 from campaigns.consent.changes import MOST_SOURCE, Flag, Origin, Way
 from campaigns.core.acting import Person
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS
 from campaigns.models.people.profile import PERSONAL_FIELDS
@@ -81,7 +81,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _check_again(self, values: dict[str, Any]) -> None:
         if not values.get("consent_source", "").strip():
-            self.add_error("consent_source", retold(changes.NoSource().args[0]))
+            self.add_error("consent_source", translated(changes.NoSource().args[0]))
         if values.get("consent_seen") != changes.seen(self.instance, lock=True):
             words = _("Consent changed since you opened this page. Read its history below, then decide again.")
             self.add_error("opt_in_again", words)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from campaigns.content.problems import Problem, Severity
 from campaigns.content.template_source import MASKED, Draft
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .entities import unescape
 

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from campaigns.content.template_source import BLOCKS, INNER, MASKED, Draft, Span
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .markup import Crowded, Page, Unclosed, attributes, tokens, unsafe_markup
 from .schemes import addresses

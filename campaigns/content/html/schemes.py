@@ -16,7 +16,7 @@ from liquid.stringify import to_liquid_string
 
 from campaigns.content.problems import Problem
 from campaigns.content.template_source import BLOCKS, BUILTINS, INNER, MASKED, Draft, Span
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .entities import unescape
 from .markup import Attribute, Edit, Page, unescaped

@@ -14,7 +14,7 @@ import css_inline
 
 from campaigns.content.problems import Problem
 from campaigns.content.template_source import MASKED, Draft
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from . import style_cost
 from .markup import Crowded, Edit, Element, Page, apply

@@ -16,7 +16,7 @@ from liquid.exceptions import FilterArgumentError, FilterError
 from liquid.filter import int_arg, sequence_filter, string_filter, with_environment
 from liquid.undefined import is_undefined
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .strip_tags import strip_tags
 from .work import COPIED, LOOKED_AT, Meter, extent

@@ -25,7 +25,7 @@ from liquid.stringify import to_liquid_string
 from campaigns.content.html import schemes
 from campaigns.content.problems import Problem
 from campaigns.content.template_source import TAGS, Draft, lex
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 from .filters import MAX_VALUE, Metered, offered
 from .weights import Repeated

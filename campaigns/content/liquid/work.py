@@ -15,7 +15,7 @@ from time import thread_time
 
 from liquid.exceptions import LiquidError
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 MOST = 300_000  # units for one recipient's message, with all its parts
 MOST_FOR_FORMULA = 1_000  # units for one recipient's date: a preparation may compute a million of them

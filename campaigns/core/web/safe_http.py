@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 
 SECONDS = 10.0
 MOST_BYTES = 64 * 1024  # of an answer; the rest is not read

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.core.one_line import Line
-from campaigns.core.translate_kept import again
+from campaigns.core.translate_kept import translate_json
 from campaigns.models.units import unit_field
 
 
@@ -134,4 +134,4 @@ class ImportProblem(models.Model):
     @property
     def words(self) -> str:
         """The message in the reader's language."""
-        return again(self.said, self.message)
+        return translate_json(self.said, self.message)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from campaigns.core import formats
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.models import Schedule
 from campaigns.targeting import audiences
 from deliveries.ledger.kpis import Figure
@@ -186,7 +186,7 @@ def _waves(delivery: Delivery) -> str:
 
 def _warnings(delivery: Delivery, now: datetime, limit: datetime, end: datetime | None) -> tuple[str, ...]:
     told = series_seal.changed(delivery)
-    warnings = [retold(told)] if told else []
+    warnings = [translated(told)] if told else []
     if not delivery.to_deliver:
         warnings.append(_("There is nobody to send to."))
     first, last = validity.due_times(delivery, now)

@@ -16,7 +16,7 @@ from campaigns.accounts.masking import EVERYTHING, MARK, Sight
 from campaigns.content.fingerprint import word
 from campaigns.core import formats
 from campaigns.core.account_names import name_of
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.messages import typologies
 from campaigns.models import Schedule
 from campaigns.targeting import audiences
@@ -115,13 +115,13 @@ def _other_form(delivery: Delivery) -> list[Banner]:
     if not told:
         return []
     if not delivery.is_series:
-        return [Banner("warning", retold(told))]
+        return [Banner("warning", translated(told))]
     if not series_seal.is_on(delivery):
         return []
     waits = _(
         "Executions wait for a confirmation until somebody with “Start deliveries” continues the series with this form."
     )
-    return [Banner("warning", f"{retold(told)} {waits}")]
+    return [Banner("warning", f"{translated(told)} {waits}")]
 
 
 def _waiting_rules(delivery: Delivery) -> list[Banner]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.core import formats
-from campaigns.core.translate_kept import retold
+from campaigns.core.translate_kept import translated
 from campaigns.messages import typologies
 from campaigns.scheduling.calendar import BadRecurrence
 from campaigns.targeting import audiences
@@ -70,7 +70,7 @@ def _upcoming(series: Delivery) -> tuple[tuple[str, str], ...]:
     try:
         slots = recurrence.upcoming(timezone.now(), UPCOMING)
     except BadRecurrence as error:
-        return ((_("Recurrence"), retold(error.args[0])),)
+        return ((_("Recurrence"), translated(error.args[0])),)
     label = _("Then") if recurrence.next_at else _("Would come")
     skipped = 1 if recurrence.next_at else 0
     return tuple((label, formats.moment(slot, recurrence.time_zone)) for slot in slots[skipped:])

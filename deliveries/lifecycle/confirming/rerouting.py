@@ -13,7 +13,7 @@ from django.db import transaction
 
 from campaigns.accounts import staff_mail
 from campaigns.accounts.staff_mail import Notice
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.states import Act, advance

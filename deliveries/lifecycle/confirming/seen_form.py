@@ -7,7 +7,7 @@ the transaction of the act, under the message's lock.
 from __future__ import annotations
 
 from campaigns.content.fingerprint import Seal, changed_since_seen, word
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Message
 from deliveries.ledger.errors import Refused
 from deliveries.models import Delivery

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said
+from campaigns.core.kept_text import keep
 from campaigns.messages import proof_domains
 from deliveries.lifecycle.commands import ask
 from deliveries.models import Delivery
@@ -40,7 +40,7 @@ def require(delivery: Delivery, by: Person, mails: Sequence[ProofRecipient]) -> 
     for real, template in ((True, _REAL), (False, _TEST)):
         beyond = [mail.address for mail in mails if mail.address in outside and (mail.profile_id is not None) is real]
         if beyond:
-            words = said(template, address=beyond[0])
+            words = keep(template, address=beyond[0])
             may = partial(permissions.require_prove_beyond, real=real, words=words)
             ask(may, delivery, by, "send a proof beyond the listed domains of", delivery.message.campaign)
 

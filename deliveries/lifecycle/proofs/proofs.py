@@ -27,8 +27,8 @@ from campaigns.content.compile import compile_content
 from campaigns.content.problems import ContentError
 from campaigns.core import queue
 from campaigns.core.acting import Actor, Person
-from campaigns.core.kept_text import said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Profile
 from campaigns.models.people.seeds import TestProfile
 from campaigns.targeting import audiences
@@ -109,7 +109,7 @@ def send_proof(
         _number(delivery, proof, mails, [row.prefix for row in substitutions])
         for part in _parts(mails):
             _send(delivery, proof, part, content, routing)
-        words = said(_PROOF_SENT, number=proof.number, by=str(by), n=len(mails))
+        words = keep(_PROOF_SENT, number=proof.number, by=str(by), n=len(mails))
         log_event(delivery, "proof_sent", words, user=by, proof=proof.number, recipients=len(mails))
     return proof
 

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_noop
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event
@@ -102,7 +102,7 @@ def answer(reader: ProofRecipient, *, approved: bool, comment: str = "") -> Verd
 def _write(delivery: Delivery, approved: bool, comment: str, proof: Proof | None, **whose: Any) -> Verdict:
     comment = _kept(comment)
     verdict = Verdict.objects.create(delivery=delivery, proof=proof, approved=approved, comment=comment, **whose)
-    words = said(
+    words = keep(
         _WORDS[approved],
         who=verdict.who,
         of=_(" (proof %(number)s)", number=proof.number) if proof else "",
@@ -132,4 +132,4 @@ def _tell(delivery: Delivery, verdict: Verdict, words: str) -> None:
     people = {person for person in asked if person and permissions.may_read(person, delivery.campaign)}
     link = f"{settings.PUBLIC_URL}{delivery.get_absolute_url()}"
     head = _HEADS[verdict.approved]
-    staff_mail.tell(Notice.VERDICT, people, said(head, delivery=delivery), words, link)
+    staff_mail.tell(Notice.VERDICT, people, keep(head, delivery=delivery), words, link)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from campaigns.accounts import permissions
 from campaigns.core import formats, queue
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
 from campaigns.scheduling import calendar
@@ -230,10 +230,10 @@ def _why_not(recurrence: Recurrence) -> str:
 
 def _land_or_make(recurrence: Recurrence, series: Delivery, slot: datetime, now: datetime) -> Delivery | None:
     """Add the slot to the execution of its period; else make its own. Out: the execution, if it is new."""
-    execution = runs.landing(recurrence, series, slot)
+    execution = runs.open_execution(recurrence, series, slot)
     if execution is None:
         return slots.make(recurrence, series, slot)
-    runs.land(series, execution, slot, late=validity.is_late(slot, now))
+    runs.add_run(series, execution, slot, late=validity.is_late(slot, now))
     return None
 
 

@@ -14,7 +14,7 @@ from campaigns.accounts.staff_mail import Notice
 from campaigns.audit import trail
 from campaigns.core import queue
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, DeliveryEvent
@@ -72,8 +72,8 @@ def tell(series_id: int) -> None:
         people.add(seal.seen_by)
     link = f"{settings.PUBLIC_URL}{series.get_absolute_url()}"
 
-    def write() -> staff_mail.Letter:
+    def write() -> staff_mail.Mail:
         subject = gettext("Switched off: %s") % series
-        return staff_mail.Letter(subject, f"{event.words}\n\n{link}\n")
+        return staff_mail.Mail(subject, f"{event.words}\n\n{link}\n")
 
     staff_mail.tell_each(Notice.SERIES, people, write)

@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from campaigns.core import formats, queue
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.core.signs_of_life import Superseded
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
@@ -40,7 +40,7 @@ logger = logging.getLogger("deliveries.lifecycle.recurrence.runs")
 TAKES = RUNNING | {State.PAUSED, State.FINISHED}  # states of an execution that people can be added to
 
 
-def landing(recurrence: Recurrence, series: Delivery, slot: Any) -> Delivery | None:
+def open_execution(recurrence: Recurrence, series: Delivery, slot: Any) -> Delivery | None:
     """The execution to which the slot's people are added; None if it is to have one of its own.
 
     Without aggregation each slot has. With it the first of a period has, and one after the content has changed or the
@@ -62,7 +62,7 @@ def _changed(execution: Delivery) -> list[str]:
     return [*sealing.changed_since_prepared(execution), *rerouting.differing(execution)]
 
 
-def land(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
+def add_run(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
     """Note that the slot's people are to be added to the execution; `enqueue_open` sets a worker going on it."""
     over = timezone.now() if late or not execution.preparation else None  # a preparation yet to come has them anyway
     _run, new = Run.objects.get_or_create(series=series, slot=slot, defaults={"execution": execution, "ended_at": over})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from campaigns.core import formats
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef
 
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.states import LogStatus

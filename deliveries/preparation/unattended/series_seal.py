@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from campaigns.content.fingerprint import Seal, by_name
 from campaigns.core.acting import Person
-from campaigns.core.kept_text import Said
-from campaigns.core.kept_text import said as _
+from campaigns.core.kept_text import KeptText
+from campaigns.core.kept_text import keep as _
 from deliveries.models import Delivery
 from deliveries.models.series import SeriesSeal
 from deliveries.preparation import sealing
@@ -38,7 +38,7 @@ def differing(seal: SeriesSeal | None, form: Seal) -> str:
     return _("Changed since the series was switched on: %(names)s.", names=", ".join(changed))
 
 
-def changed(delivery: Delivery) -> Said | str:
+def changed(delivery: Delivery) -> KeptText | str:
     """Of a series as it stands now, or of an execution as it was prepared: what differs from the series' seal, as a
     sentence; empty if nothing does, or for all that belongs to no series."""
     if delivery.is_series:
@@ -49,7 +49,7 @@ def changed(delivery: Delivery) -> Said | str:
     return differing(of(delivery.parent_id), sealing.prepared_form(delivery))
 
 
-def pending(delivery: Delivery) -> Said | str:
+def pending(delivery: Delivery) -> KeptText | str:
     """Of a series that is on, or of an execution of one: what keeps it from going on unasked as its message stands now,
     as a sentence; empty if nothing does."""
     series = delivery if delivery.parent_id is None else delivery.parent

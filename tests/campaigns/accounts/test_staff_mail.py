@@ -5,7 +5,7 @@ from django.test import Client
 
 from campaigns.accounts import staff_mail
 from campaigns.accounts.staff_mail import Notice
-from campaigns.core.kept_text import said
+from campaigns.core.kept_text import keep
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +67,7 @@ def test_mails_are_in_the_language_that_their_reader_chose_at_the_foot_of_a_page
     client.force_login(anna)
     client.post("/language/", {"language": "fr"})
     client.post("/language/", {"language": "xx"})  # is none, and changes nothing
-    words = said("Preparation started by %(by)s.", by="Eva")
+    words = keep("Preparation started by %(by)s.", by="Eva")
     staff_mail.tell(Notice.ALERT, [anna, ben], words, words, "https://x.example/")
     assert [(mail.subject, mail.body) for mail in mailoutbox] == [
         ("Préparation lancée par Eva.", "Préparation lancée par Eva.\n\nhttps://x.example/\n"),

@@ -13,7 +13,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from campaigns.consent import changes as consent
-from campaigns.consent.changes import Letter, Origin, Way
+from campaigns.consent.changes import Origin, ReceivedMessage, Way
 from campaigns.models import Profile
 from campaigns.models.audit.entries import AuditEntry
 from campaigns.models.people.consent import FLAGS, AddressOptIn, ConsentChange, OutsideConsent
@@ -42,8 +42,8 @@ def out(address: str = A) -> bool:
     return Profile.objects.get(email=address).opt_out_email
 
 
-def letter(number: int, address: str = A, profile: int | None = None) -> Letter:
-    return Letter(number, 7, address, profile)
+def letter(number: int, address: str = A, profile: int | None = None) -> ReceivedMessage:
+    return ReceivedMessage(number, 7, address, profile)
 
 
 def reached() -> set[str]:
@@ -408,7 +408,7 @@ class Walk:
         self.explicit = False
         act()
 
-    def _letter(self) -> Letter:
+    def _letter(self) -> ReceivedMessage:
         number = self.chance.randrange(1, 4)
         return letter(number, A, self.keys[number % 2])
 

@@ -9,18 +9,18 @@ from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.core.kept_text import kept, said
-from campaigns.core.translate_kept import again
+from campaigns.core.kept_text import for_json, keep
+from campaigns.core.translate_kept import translate_json
 
 
 def read(sentence: str, language: str) -> str:
     """The sentence after it was kept in a database, for a reader of a language."""
     with translation.override(language):
-        return again(json.loads(json.dumps(kept(sentence))), str(sentence))
+        return translate_json(json.loads(json.dumps(for_json(sentence))), str(sentence))
 
 
 def test_a_sentence_is_english_text_for_programs() -> None:
-    assert said("%(n)s messages are in doubt", n=12345) == "12,345 messages are in doubt"
+    assert keep("%(n)s messages are in doubt", n=12345) == "12,345 messages are in doubt"
 
 
 @pytest.mark.parametrize("language, words", [
@@ -28,24 +28,25 @@ def test_a_sentence_is_english_text_for_programs() -> None:
     ("de", "Sending started."),
 ])  # fmt: skip
 def test_it_is_read_in_the_readers_language(language: str, words: str) -> None:
-    assert read(said("Sending started."), language) == words
+    assert read(keep("Sending started."), language) == words
 
 
 def test_figures_are_grouped_as_the_reader_does() -> None:
-    assert read(said("%(n)s rows", n=12345), "fr") == "12\u00a0345 rows"
+    assert read(keep("%(n)s rows", n=12345), "fr") == "12\u00a0345 rows"
 
 
 def test_a_blank_may_be_a_sentence_itself() -> None:
-    sentence = said("%(why)s Nothing has left.", why=said("Sending started."))
+    sentence = keep("%(why)s Nothing has left.", why=keep("Sending started."))
     assert sentence == "Sending started. Nothing has left."
     assert read(sentence, "fr") == "Envoi commencé. Nothing has left."
 
 
 def test_what_was_only_written_down_is_read_as_it_is() -> None:
-    assert (kept("50 % off"), again(None, "50 % off"), again({"x": 1}, "text")) == (None, "50 % off", "text")
+    assert for_json("50 % off") is None
+    assert (translate_json(None, "50 % off"), translate_json({"x": 1}, "text")) == ("50 % off", "text")
 
 
 @given(st.text().filter(lambda text: text.strip()), st.integers(), st.text())
 def test_any_blanks_come_back(name: str, number: int, text: str) -> None:
-    sentence = said("%(name)s: %(number)s %(text)s", name=name, number=number, text=text)
+    sentence = keep("%(name)s: %(number)s %(text)s", name=name, number=number, text=text)
     assert read(sentence, "en") == sentence

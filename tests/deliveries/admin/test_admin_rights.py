@@ -77,7 +77,7 @@ def test_what_sends_takes_start_deliveries(client, ready, preparer, act):
 
 def test_settling_takes_start_deliveries(client, ready, preparer):
     client.force_login(preparer)
-    answer = client.post(url(ready, "settle"), {"all": "1", "decision": "sent"})
+    answer = client.post(url(ready, "resolve"), {"all": "1", "decision": "sent"})
     assert answer.status_code == 403
 
 

@@ -1,4 +1,4 @@
-"""The bounce inbox over real sockets, and the pipe as a process of its own."""
+"""The bounce server over real sockets, and the pipe as a process of its own."""
 
 import os
 import smtplib

@@ -108,7 +108,7 @@ def test_who_is_of_the_target_gets_it_once_and_a_quarantined_trap_nothing(delive
 
 
 def test_a_trap_whose_address_was_opted_out_gets_nothing(delivery, starter):
-    consent.opt_out_mailbox(consent.Letter(10**6, 1, "trap@example.org", None), consent.Way.LINK)
+    consent.opt_out_mailbox(consent.ReceivedMessage(10**6, 1, "trap@example.org", None), consent.Way.LINK)
     prepared(delivery, starter)
     assert not delivery.sending_logs.filter(test_profile=True).exists()
     assert "opted out" in delivery.events.get(code="trap-quarantined").message

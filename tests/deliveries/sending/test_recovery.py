@@ -139,26 +139,26 @@ class TestSettling:
         return delivery
 
     def test_counting_as_sent(self, doubtful, dead, starter):
-        assert in_doubt.settle_in_doubt(doubtful, starter, decision="sent") == 1
+        assert in_doubt.resolve_in_doubt(doubtful, starter, decision="sent") == 1
         assert standing(dead)[2][0] == "SENT"
         assert doubtful.state == State.FINISHED
         assert doubtful.events.filter(code="doubt_settled", user=starter).exists()
 
     def test_sending_again_opens_a_finished_delivery(self, doubtful, dead, starter):
-        in_doubt.settle_in_doubt(doubtful, starter, decision="resend", log_ids=[dead[2]])
+        in_doubt.resolve_in_doubt(doubtful, starter, decision="resend", log_ids=[dead[2]])
         assert standing(dead)[2] == ("PENDING", True, 0)
         assert doubtful.state == State.IN_PROGRESS
         assert doubtful.batches.get().next_due_at is not None
 
     def test_other_rows_are_left_alone(self, doubtful, dead, starter):
         with pytest.raises(Refused, match="None of these"):
-            in_doubt.settle_in_doubt(doubtful, starter, decision="sent", log_ids=[dead[0]])
+            in_doubt.resolve_in_doubt(doubtful, starter, decision="sent", log_ids=[dead[0]])
 
     def test_nothing_is_sent_again_after_a_stop(self, doubtful, starter):
         Delivery.objects.update(state=State.STOPPED)
         with pytest.raises(Refused, match="stopped"):
-            in_doubt.settle_in_doubt(doubtful, starter, decision="resend")
+            in_doubt.resolve_in_doubt(doubtful, starter, decision="resend")
 
     def test_it_takes_the_role(self, doubtful, preparer):
         with pytest.raises(Exception, match="Start deliveries"):
-            in_doubt.settle_in_doubt(doubtful, preparer, decision="sent")
+            in_doubt.resolve_in_doubt(doubtful, preparer, decision="sent")

@@ -263,7 +263,7 @@ def test_an_address_that_a_letter_took_out_since_gets_nothing_whosever_it_is(ser
     person = Profile.objects.filter(email="user1@example.net")
     _changed = person.update(email="moved@example.net") if profile_is != "gone" else person.delete()
     SendingLog.objects.filter(address="user1@example.net").update(address="User1@example.net")
-    changes.opt_out_mailbox(changes.Letter(10**6, 1, "user1@example.net", None), changes.Way.ONE_CLICK)
+    changes.opt_out_mailbox(changes.ReceivedMessage(10**6, 1, "user1@example.net", None), changes.Way.ONE_CLICK)
     send(delivery)
     assert SendingLog.objects.get(status=LogStatus.FAILED).reason == Reason.DENYLISTED
     assert figures(delivery)["sent"] == 2

@@ -332,7 +332,7 @@ def test_rows_in_doubt_are_decided_one_by_one(client, delivery, starter):
     client.force_login(starter)
     first, second = rows(delivery, LogStatus.IN_DOUBT, 2)
     change(delivery, state=State.FINISHED, validity_end=NOW + timedelta(days=1))
-    url = reverse("admin:deliveries_delivery_settle", args=[delivery.pk])
+    url = reverse("admin:deliveries_delivery_resolve", args=[delivery.pk])
     client.post(url, {"decision": "sent", "log": [first.pk]})
     first.refresh_from_db(), second.refresh_from_db()
     assert (first.status, second.status) == (LogStatus.SENT, LogStatus.IN_DOUBT)

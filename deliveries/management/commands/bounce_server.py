@@ -1,4 +1,4 @@
-"""`manage.py bounce_inbox`: listens for bounces, speaking SMTP and LMTP."""
+"""`manage.py bounce_server`: listens for bounces, speaking SMTP and LMTP."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Command(BaseCommand):
             raise CommandError(f"cannot listen at {options['host']}:{options['port']}: {error.strerror}") from error
 
     def _ready(self, address: tuple[str, int]) -> None:
-        self.stdout.write(f"Bounce inbox at {address[0]}:{address[1]} (SMTP and LMTP)")
+        self.stdout.write(f"Bounce server at {address[0]}:{address[1]} (SMTP and LMTP)")
         self.stdout.flush()
