@@ -51,6 +51,7 @@ class Drift(NamedTuple):
 def drifts(delivery_id: int) -> list[Drift]:
     """The counters that differ from the delivery's rows, both read in one statement."""
     keys = ", ".join(f"{what} AS {name}" for name, what in _KEYS.items())
+    alike = ", ".join(map(str, range(1, len(_KEYS) + 2)))  # the batch and all keys
     summed = "CAST(SUM(CASE WHEN {} THEN n ELSE 0 END) AS bigint) AS {}".format  # sums of bigint are decimals
     counts = ", ".join(summed(_where(only), name) for name, only in COUNTERS.items())
     stood = ", ".join(f"b.{name}" for name in COUNTERS)
@@ -60,7 +61,7 @@ def drifts(delivery_id: int) -> list[Drift]:
         SELECT b.id, {stood}, {counted} FROM deliveries_batch b LEFT JOIN (
             SELECT batch_id, {counts} FROM (
                 SELECT batch_id, {keys}, COUNT(*) AS n FROM deliveries_sendinglog WHERE delivery_id = %s
-                GROUP BY 1, 2, 3, 4, 5, 6
+                GROUP BY {alike}
             ) alike GROUP BY batch_id
         ) c ON c.batch_id = b.id
         WHERE b.delivery_id = %s AND ({differs}) ORDER BY b.id"""
