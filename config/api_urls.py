@@ -18,7 +18,7 @@ from campaigns.api.resources import AudienceViewSet, BrandViewSet, CampaignViewS
 from campaigns.api.rights import GroupViewSet, PersonViewSet, UnitViewSet, WhoMayStartView
 from campaigns.api.tokens import TokenViewSet
 from campaigns.api.typologies import TypologyViewSet
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from deliveries.api.deliveries import DeliveryViewSet
 from deliveries.api.quarantine import QuarantineViewSet
 from deliveries.api.webhooks import CallViewSet, EndpointViewSet

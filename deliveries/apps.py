@@ -14,11 +14,11 @@ class DeliveriesConfig(AppConfig):
         from deliveries.ledger import audit
         from deliveries.lifecycle.recurrence import halting
         from deliveries.models.storage import fill_factor, partitions
-        from deliveries.workers import checks, schedules, task_list  # noqa: F401 - checks and task_list register themselves
+        from deliveries.workers import checks, periodic_jobs, task_list  # noqa: F401 - checks and task_list register themselves
 
         audit.watch_setup()
         went_off.connect(halting.on_change, dispatch_uid="series-went-off")
         pre_delete.connect(halting.on_delete, sender=Recurrence, dispatch_uid="series-deleted")
-        post_migrate.connect(schedules.ensure_schedules, sender=self)
+        post_migrate.connect(periodic_jobs.ensure_schedules, sender=self)
         post_migrate.connect(fill_factor.leave_room, sender=self)
         post_save.connect(partitions.on_new_delivery, sender="deliveries.Delivery")

@@ -10,8 +10,8 @@ class ReportingConfig(AppConfig):
     verbose_name = _("Reporting")
 
     def ready(self) -> None:
-        from reporting.jobs import schedules
+        from reporting.jobs import periodic_jobs
         from reporting.models import audit_sides
 
         audit_sides.watch_alerts()
-        post_migrate.connect(schedules.ensure, sender=self)
+        post_migrate.connect(periodic_jobs.ensure, sender=self)

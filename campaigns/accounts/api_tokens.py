@@ -23,7 +23,7 @@ from django.utils.translation import gettext_noop
 from knox.auth import TokenAuthentication as KnoxAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep
 from campaigns.models.api import ApiToken
 

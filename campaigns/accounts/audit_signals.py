@@ -11,7 +11,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_migrate, pos
 from django.dispatch import receiver
 
 from campaigns.audit import trail, triggers
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models.audit import sides as audit_sides
 from campaigns.models.audit import watched
 from campaigns.models.audit.audit_values import Kind

@@ -1,6 +1,6 @@
 """Giving roles and units to people and groups: nobody gives more than he holds, nor anything to himself.
 
-A role is a set of permissions (access.ROLES); a group or a person holds it who has all of them. Superusers hold
+A role is a set of permissions (permissions.ROLES); a group or a person holds it who has all of them. Superusers hold
 everything; the built-in groups are as sync_roles made them.
 """
 
@@ -21,7 +21,7 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.models import Campaign
 from campaigns.models.units import GroupUnit, OrganizationalUnit, PersonUnit
 

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import check_for_language, get_language
 from django.views.i18n import set_language
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models.notices import ReaderLanguage
 
 

@@ -18,7 +18,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from campaigns.audit import trail
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models.accounts import SecondFactor
 from campaigns.models.api import ApiToken
 

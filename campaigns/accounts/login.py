@@ -19,7 +19,7 @@ from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.exceptions import Throttled as TooSoon
 
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 
 from . import login_throttle, second_factor, totp
 

@@ -29,10 +29,10 @@ from django.utils import timezone
 
 from campaigns.audit import trail
 from campaigns.core import secret_keys
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models.accounts import LoginTries
 
-logger = logging.getLogger("campaigns.accounts.login")
+logger = logging.getLogger("campaigns.accounts.login_throttle")
 
 FREE = {"pair": 5, "name": 30, "address": 100, "browser": 10}  # tries before one must wait
 FIRST, LONGEST = timedelta(seconds=30), timedelta(minutes=15)

@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.lookups import In, IsNull
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models import Profile
 from campaigns.models.people.seeds import TestProfile
 

@@ -21,7 +21,7 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models import Campaign
 from campaigns.models.units import ROOT, GroupUnit
 

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.audit import trail
 from campaigns.core import secret_keys
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.models.accounts import SecondFactor
 
 from . import totp

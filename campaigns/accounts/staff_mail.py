@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.one_line import flat
 from campaigns.core.translate_kept import translated
 from campaigns.models.notices import NoticeOff

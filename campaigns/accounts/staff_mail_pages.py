@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.core import time_zones
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.time_zones import available_zones
 
 from . import staff_mail

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 from django.utils.translation import gettext as _
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models.units import ROOT, STEP, GroupUnit, OrganizationalUnit, PersonUnit
 
 

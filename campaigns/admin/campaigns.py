@@ -25,7 +25,7 @@ from guardian.admin import (
 )
 
 from campaigns.accounts import grants, permissions
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.messages import senders
 from campaigns.models import Brand, Campaign, Message
 

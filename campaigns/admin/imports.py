@@ -18,7 +18,7 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import masking, units
-from campaigns.core.acting import Person, person
+from campaigns.core.actors import Person, person
 from campaigns.core.translate_kept import translated
 from campaigns.models.people.imports import ImportProblem, ProfileImport
 from campaigns.targeting import import_profiles

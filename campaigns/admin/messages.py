@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from campaigns.accounts import masking, permissions, units
 from campaigns.admin.forms.schedule_form import RecurrenceForm, ScheduleForm
 from campaigns.content.fast_render import one_newline
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.translate_kept import translated
 from campaigns.messages import senders
 from campaigns.messages.duplication import duplicate

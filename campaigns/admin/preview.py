@@ -20,7 +20,7 @@ from campaigns.accounts import units
 from campaigns.content.checks import trial_problems
 from campaigns.content.compile import Compiled, compile_content
 from campaigns.content.problems import ContentError, Problem, RenderError
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.core.web.search import starts_with
 from campaigns.messages.profile_values import texts_of
 from campaigns.messages.tracking_options import of_message, remember

@@ -18,7 +18,7 @@ from campaigns.admin.forms import profile_form
 from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.profile_form import PERSON, ProfileForm
 from campaigns.consent import history
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.web.paging import BoundedPaginator
 from campaigns.core.web.search import starts_with
 from campaigns.models import Audience, Profile

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from campaigns.accounts import api_tokens
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.one_line import single_line
 from campaigns.core.translate_kept import translated
 

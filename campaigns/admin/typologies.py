@@ -15,7 +15,7 @@ from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
 from campaigns.admin.forms.levels_field import LevelsField
 from campaigns.models import ControlGroup, Typology, TypologyRule
-from campaigns.models.typology_rules import validate_levels
+from campaigns.models.control_rule_catalogue import validate_levels
 
 _CONDITIONS = _(
     "All conditions must hold. A field is a column of the profile, or attributes. and a name; “is one of” takes values "

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import grants, permissions, units
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.core.one_line import single_line
 from campaigns.models.units import OrganizationalUnit
 

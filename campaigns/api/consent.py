@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from campaigns.consent import changes as consent
 from campaigns.consent.changes import MOST_SOURCE, Origin, Way
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.translate_kept import translated
 from campaigns.models import Profile
 from campaigns.models.api import ApiToken

@@ -19,7 +19,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.models.api import IdempotentRequest
 
 from .base import Conflict

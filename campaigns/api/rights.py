@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from campaigns.accounts import grants, units
 from campaigns.accounts import permissions as access
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models.units import ROOT, OrganizationalUnit
 
 from .base import KeyPagination, ReadableKey, answered_by_field

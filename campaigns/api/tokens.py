@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from campaigns.accounts import api_tokens
 from campaigns.accounts.login import PasswordOnce
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.one_line import single_line
 from campaigns.models.api import ApiToken
 

@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from campaigns.models.audit.entries import AuditEntry
 
-logger = logging.getLogger("campaigns.audit.trail")
+logger = logging.getLogger("campaigns.audit.chain")
 
 ROWS = 500  # sealed or read at once
 ROWS_WITH_VALUES = 100

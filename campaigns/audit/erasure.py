@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models import Profile
 from campaigns.models.audit.audit_values import VERSION, WHO, Kind
 from campaigns.models.audit.entries import AuditEntry, AuditValue

@@ -21,7 +21,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models.audit import audit_values, sides
 from campaigns.models.audit.audit_values import Kind, Value, line
 from campaigns.models.audit.entries import AuditEntry, AuditValue

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from campaigns.audit import trail
 from campaigns.core import mailboxes
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.core.kept_text import keep as _
 from campaigns.core.one_line import flat
 from campaigns.models import Profile

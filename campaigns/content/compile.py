@@ -1,7 +1,7 @@
 """A message's content, compiled once: what the staff wrote becomes parts that are filled for each recipient.
 
-`compile_content` parses the Liquid (sandbox.py, field_names.py), inlines the styles (styles.py), makes the part that
-is missing (other_part.py), and puts slots in the place of the links (links.py). Simple parts become segments
+`compile_content` parses the Liquid (sandbox.py, liquid_binding.py), inlines the styles (styles.py), makes the part that
+is missing (alternative_part.py), and puts slots in the place of the links (links.py). Simple parts become segments
 (fast_render.py); the others keep their template and are rendered by python-liquid, which `needs_liquid` tells.
 """
 
@@ -34,10 +34,10 @@ from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import WRITTEN, Meter, OutOfTime, TooMuchWork
 from campaigns.core.kept_text import keep as _
 
+from .alternative_part import html_from_text, text_from_html
 from .fast_render import Fields, Segment, Slot, Urls, compile_segments, field_text, fill, one_newline
-from .field_names import bind
 from .links import PIXEL, Link, Tracking, destination, html_links, link_edits, number, pixel_edit, slot_name, text_links
-from .other_part import html_from_text, text_from_html
+from .liquid_binding import bind
 from .problems import ContentError, Problem, PutOff, RenderError
 from .template_source import MAX_SOURCE, MIRROR, OPTOUT, Draft, read
 

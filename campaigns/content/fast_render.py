@@ -31,7 +31,7 @@ from campaigns.content.liquid.filters import Metered
 from campaigns.content.liquid.weights import Repeated
 from campaigns.content.liquid.work import LOOKED_AT, SHORT, Meter
 
-from .field_names import Filled, LookedAt
+from .liquid_binding import Filled, LookedAt
 
 Fields = Mapping[str, str]
 SlotKind = Literal["link", "optout", "mirror", "pixel"]

@@ -26,7 +26,7 @@ from campaigns.content.liquid.work import Meter, OutOfTime
 from campaigns.core.kept_text import keep as _
 
 from .fast_render import Fields
-from .field_names import bind
+from .liquid_binding import bind
 from .problems import ContentError, Problem, PutOff, RenderError
 from .template_source import BUILTINS, MASKED_TAG, MIRROR, OPTOUT, Draft, read
 

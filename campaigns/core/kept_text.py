@@ -25,7 +25,8 @@ class KeptText(str):
 
 
 def keep(template: str, /, **blanks: Any) -> KeptText:
-    """A sentence from its template, with %(name)s for each blank. Whole numbers are grouped; blanks may be kept, too."""
+    """A sentence from its template, with %(name)s for each blank. Whole numbers are grouped; blanks may be kept,
+    too."""
     return KeptText(template, blanks)
 
 

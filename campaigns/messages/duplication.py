@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models import ControlGroup, Message
 from campaigns.models.tracking import TrackingOptions
 

@@ -13,8 +13,8 @@ from typing import cast
 from campaigns.content.problems import Problem, Severity
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Brand, Message
+from campaigns.models.control_rule_catalogue import CONTROL_RULES
 from campaigns.models.typologies import levels
-from campaigns.models.typology_rules import CONTROL_RULES
 
 from . import typologies
 

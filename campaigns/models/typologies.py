@@ -1,6 +1,6 @@
 """Typologies, their rules, and control groups: who of a target is not to get a message (domain.md §4).
 
-What the rules mean is asked in targeting/typologies.py; deliveries carries them out at preparation.
+What the rules mean is asked in messages/typologies.py; deliveries carries them out at preparation.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from campaigns.models.audit.watched import Watched
 
 from . import conditions
 from .campaign import Brand, Campaign
+from .control_rule_catalogue import CONTROL_RULES, MOST_ENTRIES, _check_conditions
 from .message import Message
-from .typology_rules import CONTROL_RULES, MOST_ENTRIES, _check_conditions
 
 
 class TypologyRule(models.Model):

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from liquid.exceptions import LiquidError
 
 from campaigns.content.fast_render import compile_segments, fill
-from campaigns.content.field_names import bind
 from campaigns.content.liquid.sandbox import PLAIN, Template, parse
 from campaigns.content.liquid.weights import of_template
 from campaigns.content.liquid.work import MOST_FOR_FORMULA, Meter, TooMuchWork
+from campaigns.content.liquid_binding import bind
 from campaigns.content.problems import Problem
 from campaigns.content.template_source import BUILTINS, read
 

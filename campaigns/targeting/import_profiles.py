@@ -23,10 +23,10 @@ from campaigns.audit import trail
 from campaigns.consent import changes as consent
 from campaigns.consent import staged
 from campaigns.core import queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
+from campaigns.core.job_heartbeat import SignsOfLife, Superseded
 from campaigns.core.kept_text import for_json
 from campaigns.core.kept_text import keep as _
-from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.core.web.slow_statements import unhurried
 from campaigns.models import Audience, AudienceMember, Profile
 from campaigns.models.people.imports import ImportProblem, ProfileImport, StagedProfile

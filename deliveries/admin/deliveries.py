@@ -20,7 +20,7 @@ from campaigns.accounts import permissions
 from campaigns.admin.base import InCampaign, ScopedAdmin, key_in
 from campaigns.admin.preview import chosen, render
 from campaigns.core import formats
-from campaigns.core.acting import Actor, person
+from campaigns.core.actors import Actor, person
 from deliveries.admin.dashboard.action_bar import rights_of
 from deliveries.admin.dashboard.deployment_block import SAMPLES, Sample
 from deliveries.admin.dashboard.page import dashboard
@@ -33,7 +33,7 @@ from deliveries.models.logical_status import LOGICAL, Logical, short_label
 from deliveries.models.states import CONFIRMED, ENDED, State
 from deliveries.preparation import sealing
 
-from .commands import ActPages
+from .act_pages import ActPages
 from .logs import LogPages
 from .proofs import ProofPages
 from .series import SeriesPages

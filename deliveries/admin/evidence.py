@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from deliveries.ledger.counters import counters
 from deliveries.lifecycle import evidence
 from deliveries.models import Delivery

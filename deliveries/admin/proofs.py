@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import Person, person
+from campaigns.core.actors import Person, person
 from campaigns.core.translate_kept import translated
 from deliveries.ledger.counters import counters
 from deliveries.ledger.errors import Refused
+from deliveries.lifecycle import approving
 from deliveries.lifecycle.confirming import approvals
 from deliveries.lifecycle.proofs import addresses, history, limits, proofs
-from deliveries.lifecycle.proofs import verdicts as proof_verdicts
 from deliveries.lifecycle.proofs.proofs import Substitution
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST, Verdict
@@ -101,7 +101,7 @@ class ProofPages:
         if request.method != "POST":
             context = {"proof": proof, "missing": approvals.missing(delivery, again=True)}
             return self._draw(request, delivery, "approve", **context)
-        judge = {"approve": proof_verdicts.approve, "refuse": proof_verdicts.refuse}.get(given.get("verdict", ""))
+        judge = {"approve": approving.approve, "refuse": approving.refuse}.get(given.get("verdict", ""))
         if judge is None:
             raise Http404
         seen = given.get("preparation", "")

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from .commands import open_delivery
+from .act_pages import open_delivery
 from .evidence import evidence_pack
 
 

@@ -19,11 +19,11 @@ from campaigns.api.base import CampaignKey, CampaignRights, InUtc, KeyPagination
 from campaigns.api.idempotency import Idempotent
 from campaigns.api.problem_details import MEDIA_TYPE, ProblemSerializer
 from campaigns.content.fingerprint import changed_since_seen, word
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.models import Message
 from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Figure, kpis, possible_delivered
-from deliveries.lifecycle import commands, deletion, duplication, resend_missing, wave_gates
+from deliveries.lifecycle import commands, complete_missing, deletion, duplication, wave_gates
 from deliveries.lifecycle.in_doubt import resolve_in_doubt
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
     "sendProof": proofs.send_proof,
     "approve": proofs.approve,
     "refuse": proofs.refuse,
-    "completeMissing": resend_missing.complete_missing,
+    "completeMissing": complete_missing.complete_missing,
     "resendInDoubt": lambda delivery, by: resolve_in_doubt(delivery, by, decision="resend"),
     "markInDoubtSent": lambda delivery, by: resolve_in_doubt(delivery, by, decision="sent"),
 }

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.core.account_names import name_of
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
+from deliveries.lifecycle import approving
 from deliveries.lifecycle.proofs import history, proofs
-from deliveries.lifecycle.proofs import verdicts as proof_verdicts
 from deliveries.models import Delivery
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 
@@ -36,7 +36,7 @@ class SendProofSerializer(serializers.Serializer[Any]):
 class JudgeSerializer(serializers.Serializer[Any]):
     """A verdict's comment, and the number of the proof that it is on; without one, on what is prepared."""
 
-    comment = serializers.CharField(max_length=proof_verdicts.MOST_COMMENT, required=False, allow_blank=True)
+    comment = serializers.CharField(max_length=approving.MOST_COMMENT, required=False, allow_blank=True)
     proof = serializers.IntegerField(min_value=1, required=False)
 
 
@@ -102,12 +102,12 @@ def send_proof(delivery: Delivery, by: Person, *, substitutions: Any = (), **als
 
 def approve(delivery: Delivery, by: Person, **given: Any) -> Verdict:
     """The command approve."""
-    return proof_verdicts.approve(delivery, by, **_named(delivery, given))
+    return approving.approve(delivery, by, **_named(delivery, given))
 
 
 def refuse(delivery: Delivery, by: Person, **given: Any) -> Verdict:
     """The command refuse."""
-    return proof_verdicts.refuse(delivery, by, **_named(delivery, given))
+    return approving.refuse(delivery, by, **_named(delivery, given))
 
 
 def _named(delivery: Delivery, given: dict[str, Any]) -> dict[str, Any]:

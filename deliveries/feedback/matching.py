@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from deliveries.ledger.letter_tokens import old_tokens, recognising, tokens
-from deliveries.ledger.letter_tokens.tokens import Purpose
+from deliveries.ledger.message_tokens import old_tokens, recognising, tokens
+from deliveries.ledger.message_tokens.tokens import Purpose
 from deliveries.mail.bounces.parser import Report
 
 MAX_TEXT = 200_000  # characters of one text that are searched

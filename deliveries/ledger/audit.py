@@ -18,7 +18,7 @@ from django.db import models
 from campaigns.accounts.audit_signals import declare_and_hear
 from campaigns.audit import trail
 from campaigns.audit.trail import Outcome
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models.audit.audit_values import Kind
 from campaigns.models.audit.sides import Side, Told
 from deliveries.models.states import State

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import for_json
 from deliveries.models.delivery import Delivery
 from deliveries.models.logs import DeliveryEvent

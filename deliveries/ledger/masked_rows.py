@@ -12,7 +12,7 @@ from typing import Any
 
 from campaigns.accounts import masking
 from campaigns.accounts.masking import MARK, Sight
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from deliveries.models import Delivery, DeliveryEvent, ExclusionLog, SendingLog
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 

@@ -3,7 +3,7 @@
 Rows and counters change in one transaction (statuses.py), so a single statement sees both at the same moment, and no
 sender waits for it. What it finds is a difference, and a difference stays true whatever happens meanwhile: adding it to
 the counter corrects it without counting again under a lock. Two corrections at once would add it twice: whoever calls
-`correct` sees to it that he is alone (reporting.stats).
+`correct` sees to it that only one runs (reporting/figures/kept_figures.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """When a recipient is tried again that a server put off, or whose message came back with a soft bounce. Pure.
 
-Domain document, section 6: 5 tries in the first 24 hours, at least an hour apart and spread over the day, then one a
+config/docs/deliverability.md: 5 tries in the first 24 hours, at least an hour apart and spread over the day, then one a
 day, until the validity ends. The first ones lie closer together, since most trouble is short; all are spread by chance
 so that what was put off together does not come back together.
 """

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
 from campaigns.core import account_names, queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Campaign, Message
 from deliveries.ledger import reports, statuses

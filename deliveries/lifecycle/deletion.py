@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.audit import trail
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.audit import audited, seen

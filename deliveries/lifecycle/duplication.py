@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.messages.duplication import duplicate as duplicate_message
 from deliveries.ledger.audit import audited

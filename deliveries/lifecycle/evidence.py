@@ -19,7 +19,7 @@ from django.utils import timezone
 from campaigns.accounts import permissions
 from campaigns.audit import chain
 from campaigns.core.account_names import name_of
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models.audit import audit_values
 from campaigns.models.audit.entries import AuditEntry

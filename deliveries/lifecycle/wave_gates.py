@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.core import queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Schedule
 from deliveries.feedback import circuit_breaker

@@ -1,8 +1,8 @@
 """The typology's built-in control rules (domain.md §4.2): what a message must pass to become Ready.
 
-The catalogue with labels and levels is campaigns/models/typology_rules.py; here each code gets its phase and its
-question. An error stops the preparation after its phase, whose other rules still speak; a warning goes to the log. A
-typology may switch some off or change their level. What can be wrong with content is campaigns/content's to say.
+The catalogue with labels and levels is campaigns/models/control_rule_catalogue.py; here each code gets its phase and
+its question. An error stops the preparation after its phase, whose other rules still speak; a warning goes to the log.
+A typology may switch some off or change their level. What can be wrong with content is campaigns/content's to say.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from campaigns.core import formats
 from campaigns.core.kept_text import keep as _
 from campaigns.messages import senders, typologies
 from campaigns.models import Audience, ControlGroup, Message, Schedule, TypologyRule, conditions
+from campaigns.models.control_rule_catalogue import CONTROL_RULES
 from campaigns.models.schedule import TWO_TIMES
 from campaigns.models.typologies import levels
-from campaigns.models.typology_rules import CONTROL_RULES
 from campaigns.scheduling import date_formula, waves
 from deliveries.models import Delivery
 from deliveries.models.proofs import MOST

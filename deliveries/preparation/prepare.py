@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from campaigns.content.problems import Problem
 from campaigns.core import formats, secret_keys
+from campaigns.core.job_heartbeat import SignsOfLife, Superseded
 from campaigns.core.kept_text import KeptText
 from campaigns.core.kept_text import keep as _
-from campaigns.core.signs_of_life import SignsOfLife, Superseded
 from campaigns.models import Message
 from campaigns.targeting import audiences
 from deliveries.ledger.events import log_event
@@ -30,7 +30,7 @@ from deliveries.models.states import PREPARING, Act, LogStatus, State, advance
 from deliveries.preparation.times import send_times, validity
 from deliveries.preparation.unattended import newcomers, unasked
 
-from . import control_rules, sealing, seed_addresses
+from . import control_rules, sealing, traps
 from .control_rules import Facts, Phase
 from .snapshot import snapshot
 from .target import Target
@@ -205,9 +205,9 @@ class Preparation:
 
     def set_traps(self, target: Target) -> None:
         """Write the sending logs of the message's traps. Raises Superseded."""
-        reachable, refused = seed_addresses.reachable(self.message)
+        reachable, refused = traps.reachable(self.message)
         with transaction.atomic():
-            number = seed_addresses.write(self.delivery.pk, reachable, self.due_at, target.batch_size)
+            number = traps.write(self.delivery.pk, reachable, self.due_at, target.batch_size)
             self.alive(targeted=F("targeted") + number, to_deliver=F("to_deliver") + number)
             if number:
                 words = _("Traps: %(n)s test profiles get it together with the target.", n=number)

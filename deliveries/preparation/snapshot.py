@@ -8,14 +8,14 @@ from campaigns.messages import tracking_options
 from campaigns.models import Message
 from campaigns.models.people.profile import PERSONAL_FIELDS
 
-from . import seed_addresses
+from . import traps
 
 
 def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, object]:
     """The message's content as Delivery.content keeps it.
 
     Out: subject, html, text, sender_name, sender_address, reply_to, brand, website: texts; tracking: see there; traps:
-    the test profiles that get it, too (seed_addresses.py); wave_limit: the schedule's; fields: the names that the
+    the test profiles that get it, too (traps.py); wave_limit: the schedule's; fields: the names that the
     content may quote, which are columns of Profile and `attributes.<name>`.
     """
     brand, schedule = message.brand, getattr(message, "schedule", None)
@@ -31,6 +31,6 @@ def snapshot(message: Message, attribute_names: Iterable[str]) -> dict[str, obje
         "website": brand.website,
         "tracking": tracking_options.frozen(message),
         "wave_limit": schedule.wave_limit if schedule else 0,
-        "traps": seed_addresses.frozen(message),
+        "traps": traps.frozen(message),
         "fields": [*PERSONAL_FIELDS, *(f"attributes.{name}" for name in attribute_names)],
     }

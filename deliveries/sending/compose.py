@@ -1,6 +1,6 @@
 """From a claimed row to an envelope and the bytes of its message; compiled once a delivery and process.
 
-Message-ID, return path and links carry tokens of the sending log, each its own (ledger/letter_tokens/tokens.py). They
+Message-ID, return path and links carry tokens of the sending log, each its own (ledger/message_tokens/tokens.py). They
 are signed with the key that the delivery noted when it was prepared, so every attempt of one recipient has the same,
 whatever key is new.
 """
@@ -25,12 +25,12 @@ from campaigns.core import secret_keys
 from campaigns.core.domains import ascii_domain
 from campaigns.messages import profile_values
 from campaigns.models import Profile
-from deliveries.ledger.letter_tokens import old_tokens, tokens
-from deliveries.ledger.letter_tokens.tokens import Tokens
+from deliveries.ledger.message_tokens import old_tokens, tokens
+from deliveries.ledger.message_tokens.tokens import Tokens
 from deliveries.mail.mime import compile_mime, smtp_address
 from deliveries.mail.smtp.transport import DsnRequest, Envelope
 from deliveries.models import Delivery
-from deliveries.preparation import seed_addresses
+from deliveries.preparation import traps
 
 from .leases import Claimed
 
@@ -70,7 +70,7 @@ class Addresses:
 
 
 class RecipientUrls:
-    """One recipient's addresses (campaigns.segments.Urls)."""
+    """One recipient's addresses (campaigns.content.fast_render.Urls)."""
 
     __slots__ = ("addresses", "compiled", "fields", "meter", "tokens")
 
@@ -143,8 +143,7 @@ class Composer:
         self.columns = (*_ALWAYS, *wanted)  # what compose() expects as the row's fields
         self.read = profile_values.reader(self.template.fields)
         self.traps = {
-            person.email: tuple(getattr(person, name) for name in self.columns)
-            for person in seed_addresses.people(content)
+            person.email: tuple(getattr(person, name) for name in self.columns) for person in traps.people(content)
         }
 
     def compose(self, row: Claimed) -> RenderedMessage:

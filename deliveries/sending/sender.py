@@ -39,7 +39,7 @@ from .journal import Journal, JournalFailed
 from .leases import CLAIMS_POISON, CLAIMS_SUSPECT, Claimed, Lease, LeaseLost
 from .stages import FOLLOWERS, Stage
 
-logger = logging.getLogger("deliveries.sending.work_on_batch")
+logger = logging.getLogger("deliveries.sending.sender")
 
 # Results are written when so many wait, or the oldest has waited so long; as many again may gather while that is done.
 RECORD_ROWS, RECORD_SECONDS = 500, 0.1

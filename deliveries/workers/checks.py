@@ -13,7 +13,7 @@ from django.db import connection
 
 @register()
 def cluster_is_safe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """django-q2 re-delivers a task after `retry` seconds: that must never reach one that still runs (facts.md)."""
+    """django-q2 re-delivers a task after `retry` seconds: that must never reach one that still runs."""
     q, budget = settings.Q_CLUSTER, settings.TASK_BUDGET_SECONDS
     unsafe = {
         "timeout must be at least 3 times TASK_BUDGET_SECONDS": q["timeout"] < 3 * budget,
@@ -28,7 +28,7 @@ def cluster_is_safe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def sqlite_writes_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Deferred SQLite transactions fail with "locked" under several writers, whatever the timeout (facts.md)."""
+    """Deferred SQLite transactions fail with "locked" under several writers, whatever the timeout."""
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3") and database["OPTIONS"].get("transaction_mode") != "IMMEDIATE":
         return [Error("SQLite needs OPTIONS transaction_mode IMMEDIATE.", id="deliveries.E002")]

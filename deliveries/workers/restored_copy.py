@@ -12,7 +12,7 @@ from deliveries.ledger.events import log_event
 from deliveries.lifecycle import auto_start
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery, DeliveryEvent
-from deliveries.models.host import outages
+from deliveries.models.host import restored_database
 from deliveries.models.states import SENDING, Act, State, advance
 
 logger = logging.getLogger("deliveries.workers.restored_copy")
@@ -22,10 +22,10 @@ REASON = _("This database was restored from a copy: it does not know what left a
 
 def look() -> None:
     """First of all in every task: is this the database that this host knows? If not, stop what it would send."""
-    if outages.is_restored():
+    if restored_database.is_restored():
         logger.error("the database was restored from a copy: nothing leaves before somebody confirms it")
         hold_everything(REASON)
-        outages.accept()
+        restored_database.accept()
 
 
 def hold_everything(reason: str) -> None:

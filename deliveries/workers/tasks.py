@@ -18,7 +18,7 @@ from deliveries.models.storage.dedicated_connection import own_session
 from deliveries.preparation import prepare
 from deliveries.sending import work_on_batch
 
-from . import restored_copy, schedules, sweeper
+from . import periodic_jobs, restored_copy, sweeper
 
 
 def _begin() -> None:
@@ -104,9 +104,9 @@ def tick(host: str, asked_at: float) -> None:
 
 def clean_up() -> None:
     """Once a day: what is long past."""
-    schedules.clean_up()
+    periodic_jobs.clean_up()
 
 
 def fetch() -> None:
     """Every few minutes: the mailbox for bounces, and mails that wait."""
-    schedules.fetch()
+    periodic_jobs.fetch()

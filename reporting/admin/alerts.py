@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import grants, permissions, units
 from campaigns.admin.base import ModelAdmin, StackedInline, UnitAdmin
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models import Campaign
 from reporting.alerts.mail import INDICATORS
 from reporting.models.alert_criteria import LEVELS, Level

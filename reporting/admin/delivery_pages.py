@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from campaigns.accounts import permissions
 from campaigns.core import queue
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from deliveries.admin.refusals import told
 from deliveries.ledger.counters import counters
 from deliveries.models import Delivery

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from reporting.figures.export_progress import LOOKS, shown
 from reporting.models.exports import Export
 

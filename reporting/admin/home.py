@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
 from campaigns.core import formats
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from deliveries.admin.dashboard.deployment_block import processed
 from deliveries.ledger.counters import counters_of
 from deliveries.ledger.kpis import Counters, Kpis, kpis, total

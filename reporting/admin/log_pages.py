@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.core.web.paging import page_of
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery

@@ -19,7 +19,7 @@ from campaigns.accounts import permissions
 from campaigns.accounts.masking import EVERYTHING
 from campaigns.api.base import InUnits, InUtc, KeyPagination, ModelRights, Selectable
 from campaigns.api.idempotency import Idempotent
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.models import Profile
 from deliveries.api.deliveries import COMMANDS
 from deliveries.ledger import masked_rows

@@ -18,7 +18,7 @@ from deliveries.models import Delivery
 from deliveries.models.states import FailureType, LogStatus, Reason
 from reporting.models import Figures, TrackingType
 
-from . import row_ranges
+from . import id_ranges
 
 AT_ONCE = 100_000  # recipients: up to that many are summed while somebody waits
 
@@ -108,7 +108,7 @@ def _throughput(delivery_id: int) -> tuple[int, list[tuple[int, int]]]:
         second = "CAST(strftime('%s', relayed_at) AS INTEGER)"
     else:
         second = "date_trunc('second', relayed_at)"  # the cheapest to group by; EXTRACT makes a decimal of each
-    rows = row_ranges.summed(
+    rows = id_ranges.summed(
         delivery_id,
         "second",
         ["n"],
@@ -143,7 +143,7 @@ def gapless(step: int, throughput: Iterable[tuple[int, int]]) -> list[tuple[date
 
 def _links(delivery_id: int) -> list[tuple[Any, ...]]:
     """(link, clicks, recipients, people among these): by recipient first, since counting distinct ones sorts all."""
-    rows = row_ranges.summed(
+    rows = id_ranges.summed(
         delivery_id,
         "link",
         ("clicks", "recipients", "people"),
@@ -166,7 +166,7 @@ def _domain_of(column: str) -> str:
 
 def _mirrored(delivery_id: int) -> list[tuple[Any, ...]]:
     """(domain, Sent rows whose mirror page was looked at)."""
-    return row_ranges.summed(
+    return id_ranges.summed(
         delivery_id,
         "domain",
         ["n"],
@@ -182,7 +182,7 @@ def _mirrored(delivery_id: int) -> list[tuple[Any, ...]]:
 
 def _grouped(delivery_id: int) -> list[tuple[Any, ...]]:
     """(domain, status, failure type, reason, rows, opened, clicked, opted out, complained)."""
-    return row_ranges.summed(
+    return id_ranges.summed(
         delivery_id,
         "domain, status, failure_type, reason",
         ("n", "opened", "clicked", "opted_out", "complained"),

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.core import formats
-from campaigns.core.acting import Person
-from campaigns.core.signs_of_life import SignsOfLife, Superseded
+from campaigns.core.actors import Person
+from campaigns.core.job_heartbeat import SignsOfLife, Superseded
 from deliveries.models import Delivery
 from reporting.models.exports import Export
 

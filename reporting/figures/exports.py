@@ -18,7 +18,7 @@ from django.utils import timezone
 from openpyxl import Workbook
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.core.web.slow_statements import unhurried
 from deliveries.ledger import recount
@@ -28,7 +28,7 @@ from deliveries.models.states import LogStatus
 from reporting.models import CLICKING, OPENING, Figures, TrackingLog, TrackingType
 from reporting.tracking import bot_detection
 
-from . import breakdown, row_ranges
+from . import breakdown, id_ranges
 
 logger = logging.getLogger("reporting.figures.kept_figures")
 
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
 def measure(delivery_id: int) -> Measured:
     """Count the delivery's tracking logs, recipient by recipient; each lies in one share, so the sums are distinct."""
-    found = row_ranges.summed(delivery_id, "did", ("recipients", "opened", "clicked"), _alike)
+    found = id_ranges.summed(delivery_id, "did", ("recipients", "opened", "clicked"), _alike)
     parts = (_measured(*row) for row in found)
     return Measured(*map(sum, zip(Measured(), *parts, strict=True)))
 
@@ -111,9 +111,9 @@ def refresh(delivery: Delivery, *, only_if_changed: bool = False) -> Measured | 
             Delivery.objects.filter(pk=delivery.pk).update(stats_at=now)
             return None
     with unhurried():
-        row_ranges.plan_for_many(look_ups=False)
+        id_ranges.plan_for_many(look_ups=False)
         found = measure(delivery.pk)
-        row_ranges.plan_for_many(look_ups=True)
+        id_ranges.plan_for_many(look_ups=True)
         sums = breakdown.breakdown(delivery.pk)
     also = found._asdict()
     opens, clicks = also.pop("opens"), also.pop("clicks")

@@ -79,7 +79,9 @@ class AlertCriterion(models.Model):
         choices=[(level.name, _(level.value)) for level in Level],
         help_text=_("Empty: as is usual for the criterion."),
     )
-    columns = models.JSONField(_("indicators"), default=list, blank=True)  # names of alert_mail.INDICATORS; none: all
+    columns = models.JSONField(
+        _("indicators"), default=list, blank=True
+    )  # names of alerts/mail.py INDICATORS; none: all
     once_a_day = models.BooleanField(
         _("first occurrence of the day only"), default=True, help_text=_("Off: in every mail.")
     )

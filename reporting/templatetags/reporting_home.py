@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from reporting.admin.home import Home, home
 
 register = template.Library()

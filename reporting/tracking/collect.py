@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 
 from campaigns.core.token_bucket import Buckets
-from deliveries.ledger.letter_tokens import recognising
+from deliveries.ledger.message_tokens import recognising
 from reporting.models import TrackingType
 
 from . import destinations

@@ -19,11 +19,11 @@ from campaigns.content.links import Tracking
 from campaigns.content.problems import ContentError, RenderError
 from campaigns.messages.profile_values import texts_of
 from campaigns.models import Profile
-from deliveries.ledger.letter_tokens import recognising
-from deliveries.ledger.letter_tokens.tokens import Purpose
+from deliveries.ledger.message_tokens import recognising
+from deliveries.ledger.message_tokens.tokens import Purpose
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.storage import partition_lookup
-from deliveries.preparation import seed_addresses
+from deliveries.preparation import traps
 
 KEPT = 64  # deliveries whose links a process remembers
 
@@ -140,7 +140,7 @@ def fields_for(compiled: Compiled, log: SendingLog) -> dict[str, str]:
     """What the content quotes of the recipient of a sending log, which may be a trap."""
     if not log.test_profile:
         return fields_of(compiled, log.profile_id)
-    there = seed_addresses.people(log.delivery.content) if log.delivery.proof_id is None else []
+    there = traps.people(log.delivery.content) if log.delivery.proof_id is None else []
     trap = next((person for person in there if person.email == log.address), None)
     return texts_of(trap, compiled.fields) if trap else {}
 

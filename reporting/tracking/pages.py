@@ -20,8 +20,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from campaigns.consent.changes import Way
 from campaigns.content.problems import RenderError
-from deliveries.ledger.letter_tokens import tokens
-from deliveries.ledger.letter_tokens.tokens import Tokens
+from deliveries.ledger.message_tokens import tokens
+from deliveries.ledger.message_tokens.tokens import Tokens
 from deliveries.models import SendingLog
 from reporting.models import TrackingType
 

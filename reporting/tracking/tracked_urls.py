@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.db.models import Count
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from deliveries.ledger.events import log_event
 from deliveries.models import Delivery

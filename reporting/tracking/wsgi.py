@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import close_old_connections, connection
 
-from deliveries.ledger.letter_tokens import old_tokens
+from deliveries.ledger.message_tokens import old_tokens
 
 from . import collect
 

@@ -41,7 +41,7 @@ def filler(links: int) -> tuple[Callable[[int], Any], int]:
 
     from campaigns.content.compile import compile_content
     from campaigns.content.links import Tracking
-    from deliveries.ledger.letter_tokens.tokens import signer
+    from deliveries.ledger.message_tokens.tokens import signer
     from deliveries.mail.mime import compile_mime
     from deliveries.sending.compose import Addresses, RecipientUrls
 

@@ -14,7 +14,7 @@ from campaigns.consent import changes
 from campaigns.consent.changes import Origin, ReceivedMessage, Way
 from campaigns.core import versions
 from campaigns.models import Audience, Profile
-from deliveries.ledger.letter_tokens import old_tokens, tokens
+from deliveries.ledger.message_tokens import old_tokens, tokens
 from deliveries.lifecycle.proofs import pages
 from tests.campaigns.targeting.test_import_profiles import imported
 

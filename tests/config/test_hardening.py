@@ -23,7 +23,7 @@ from config import api_document
 from config.api_document import DocumentView
 from config.version import VERSION
 from deliveries.feedback import sns_signatures
-from deliveries.ledger.letter_tokens import old_tokens, tokens
+from deliveries.ledger.message_tokens import old_tokens, tokens
 
 PRODUCTION = {
     "DEMO": "0", "HTTPS": "1", "ALLOWED_HOSTS": "office.example", "SECRET_KEY": secrets.token_urlsafe(50), "DEBUG": "0",

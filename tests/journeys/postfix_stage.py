@@ -22,7 +22,7 @@ from django.core.management import call_command
 from campaigns.models import Audience, Brand, Campaign, Message, Profile
 from deliveries.ledger.counters import counters
 from deliveries.ledger.kpis import kpis
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.feedback import FeedbackEvent, RawReport
 from deliveries.models.routing import Routing

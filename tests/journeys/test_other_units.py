@@ -17,7 +17,7 @@ from django.test import Client
 from guardian.shortcuts import assign_perm
 
 from campaigns.models.units import ROOT
-from deliveries.ledger.letter_tokens.tokens import sign
+from deliveries.ledger.message_tokens.tokens import sign
 
 from .test_permission_matrix import EXPECTED, Address, Rule, addresses, ask, filled, methods, placed, undone, values
 

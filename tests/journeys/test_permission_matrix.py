@@ -351,7 +351,7 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     from campaigns.models.tracking import NeverTracked
     from campaigns.models.units import OrganizationalUnit
     from deliveries.ledger import webhooks
-    from deliveries.ledger.letter_tokens.tokens import sign
+    from deliveries.ledger.message_tokens.tokens import sign
     from deliveries.lifecycle import commands
     from deliveries.models import ExclusionLog, FeedbackEvent, QualificationRule, QuarantinedAddress
     from deliveries.models.host.heartbeat import Heartbeat

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from tests.reporting.conftest import LINKED
 
 from .conftest import House

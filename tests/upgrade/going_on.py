@@ -100,8 +100,7 @@ def delivery(label: str) -> Any:
 
 def acts(noted: dict[str, Any]) -> dict[str, str]:
     """What people do to deliveries of before. Out: of each act "done", or the code of its refusal."""
-    from deliveries.lifecycle import commands, in_doubt, resend_missing
-    from deliveries.lifecycle.proofs import verdicts
+    from deliveries.lifecycle import approving, commands, complete_missing, in_doubt
     from deliveries.models import SendingLog
 
     confirm, settle = commands.confirm, in_doubt.resolve_in_doubt
@@ -115,10 +114,10 @@ def acts(noted: dict[str, Any]) -> dict[str, str]:
         "confirm own": partial(confirm, delivery("ready"), user("peter")),
         "confirm execution": partial(confirm, delivery("series-asks"), anna),
         "resume": partial(commands.resume, delivery("paused"), anna),
-        "complete": partial(resend_missing.complete_missing, delivery("stopped"), anna),
+        "complete": partial(complete_missing.complete_missing, delivery("stopped"), anna),
         "settle again": partial(settle, delivery("doubt"), anna, decision="resend", log_ids=again),
         "settle sent": partial(settle, delivery("doubt"), anna, decision="sent", log_ids=sent),
-        "approve": partial(verdicts.approve, delivery("proof"), olga),
+        "approve": partial(approving.approve, delivery("proof"), olga),
         "confirm proof": partial(confirm, delivery("proof"), anna),
     }
     return {name: outcome(act) for name, act in told.items()}

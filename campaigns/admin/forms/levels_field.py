@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.models.typology_rules import CONTROL_RULES, LEVELS
+from campaigns.models.control_rule_catalogue import CONTROL_RULES, LEVELS
 
 
 class LevelsWidget(forms.Widget):

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.consent import changes
 from campaigns.consent.changes import MOST_SOURCE, Flag, Origin, Way
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.translate_kept import translated
 from campaigns.models import Profile
 from campaigns.models.people.consent import FLAGS

@@ -2,7 +2,7 @@
 
 TOLD: each row added, changed or deleted is written down, by whatever way (audit_signals.py hears of rows, watched.py of
 whole querysets). UNTOLD: it is not, and says why: it changes nothing about who gets what, or another act tells.
-A test asks every model of the product; the tables of deliveries and reporting stand in their rooms `audited.py`.
+A test asks every model of the product; the tables of deliveries and reporting stand in their folders.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CAMPAIGNS: dict[str, Side] = {
     "auth.Group": Told("group", ("permissions",)),
     "guardian.UserObjectPermission": Told("right", about=_STAFF),
     "guardian.GroupObjectPermission": Told("right"),
-    "campaigns.ProfileImport": "import.started, import.done and import.refused tell of it (importing.py)",
+    "campaigns.ProfileImport": "import.started, import.done and import.refused tell of it (targeting/import_profiles.py)",
     "campaigns.StagedProfile": "an import's lines on their way; the import tells",
     "campaigns.ImportProblem": "an import's report; the import tells",
     "campaigns.ConsentChange": "the history of consent; consent.opted_out and consent.opted_in tell of staff's acts",

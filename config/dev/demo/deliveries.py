@@ -22,7 +22,7 @@ from django.db.models import DateTimeField, F
 from django.utils import timezone
 
 from campaigns.accounts.permissions import PREPARERS, STARTERS, sync_roles
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.models import Audience, Brand, Campaign, Message, Profile, ProofDomain
 from campaigns.models.units import ROOT
 from deliveries.ledger.change import Change

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.accounts import permissions
 from campaigns.core import formats
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from deliveries.lifecycle.confirming import approvals, four_eyes
 from deliveries.lifecycle.proofs import proofs
 from deliveries.models import Delivery

@@ -1,4 +1,4 @@
-"""Whether a delivery was approved: asked by Confirm and by the dashboard. lifecycle/proofs/verdicts.py writes what is
+"""Whether a delivery was approved: asked by Confirm and by the dashboard. lifecycle/approving.py writes what is
 read here.
 
 An approval holds for the fingerprint that its giver saw: what is prepared differently later needs another (house:

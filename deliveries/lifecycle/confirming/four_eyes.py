@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.core.kept_text import keep as _
 from deliveries.ledger.errors import Refused
 from deliveries.models import Delivery

@@ -16,7 +16,7 @@ from functools import partial
 from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep
 from campaigns.messages import proof_domains
 from deliveries.lifecycle.commands import ask

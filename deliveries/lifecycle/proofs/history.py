@@ -5,7 +5,7 @@ A delivery can be read from below its unit, where the test profiles and people o
 
 from __future__ import annotations
 
-from campaigns.core.acting import Actor
+from campaigns.core.actors import Actor
 from campaigns.models import Profile
 from deliveries.ledger import masked_rows
 from deliveries.models import Delivery

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from campaigns.core import formats
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Message
 from deliveries.ledger.errors import Refused

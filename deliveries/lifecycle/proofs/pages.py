@@ -12,8 +12,9 @@ from django.views.decorators.csrf import csrf_exempt
 from campaigns.audit.trail import client_address
 from campaigns.core.token_bucket import Buckets
 from deliveries.ledger.errors import Refused
+from deliveries.lifecycle import approving
 
-from . import links, verdicts
+from . import links
 
 visits = Buckets(settings.TRACKING_PER_SECOND, 10 * settings.TRACKING_PER_SECOND)  # of one address
 letters = Buckets(settings.LETTER_PER_SECOND, 30 * settings.LETTER_PER_SECOND)  # of one proof, from all addresses
@@ -39,7 +40,7 @@ def verdict_page(request: HttpRequest, token: str) -> HttpResponse:
     if wanted not in ("approve", "refuse"):
         return _draw(request, "ask", reader=reader, problem=_("Press one of the two buttons."), comment=comment)
     try:
-        verdict = verdicts.answer(reader, approved=wanted == "approve", comment=comment)
+        verdict = approving.answer(reader, approved=wanted == "approve", comment=comment)
     except Refused as refusal:
         return _draw(request, "ask", reader=reader, problem=refusal.message, comment=comment)
     return _draw(request, "thanks", reader=reader, verdict=verdict)

@@ -26,7 +26,7 @@ from campaigns.content.checks import stopping
 from campaigns.content.compile import compile_content
 from campaigns.content.problems import ContentError
 from campaigns.core import queue
-from campaigns.core.acting import Actor, Person
+from campaigns.core.actors import Actor, Person
 from campaigns.core.kept_text import keep
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Profile

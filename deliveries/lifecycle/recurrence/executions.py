@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.core import formats, queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence

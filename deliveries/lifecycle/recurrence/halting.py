@@ -13,7 +13,7 @@ from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
 from campaigns.audit import trail
 from campaigns.core import queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.events import log_event

@@ -16,8 +16,8 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from campaigns.core import formats, queue
+from campaigns.core.job_heartbeat import Superseded
 from campaigns.core.kept_text import keep as _
-from campaigns.core.signs_of_life import Superseded
 from campaigns.models import Message
 from campaigns.models.schedule import Recurrence
 from deliveries.ledger.errors import Refused

@@ -13,9 +13,9 @@ from math import inf
 from selectors import BaseSelector
 from typing import Protocol
 
-from .channel import Address, Channel
 from .protocol import Answer, Endpoint, Features, Outcome, ProtocolError, Reply, ReplyReader, explain, outcome_of
 from .session_setup import NOTHING, LoginFailed, Step, login
+from .socket_channel import Address, Channel
 
 RSET, MAIL, RCPT, DATA, FINAL, LONE_DOT = range(6)  # which answer a transaction awaits
 STAGES = ("mail", "mail", "rcpt", "data", "final", "rcpt")

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeAlias
 
-from .channel import Address
 from .connection import DATA, RCPT, Connection, Transaction
 from .protocol import (
     DsnRequest,
@@ -31,6 +30,7 @@ from .protocol import (
     printable,
 )
 from .session_setup import LoginFailed
+from .socket_channel import Address
 
 __all__ = ["DsnRequest", "Endpoint", "Envelope", "Outcome", "Reply", "ServerUnavailable", "Transport"]
 

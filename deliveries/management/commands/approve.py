@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from deliveries.lifecycle.proofs import verdicts
+from deliveries.lifecycle import approving
 from deliveries.management.delivery_command import ActCommand
 
 
@@ -18,5 +18,5 @@ class Command(ActCommand):
         parser.add_argument("--comment", default="", help="what others are to know")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.act = partial(verdicts.approve, comment=options["comment"])  # type: ignore[assignment]
+        self.act = partial(approving.approve, comment=options["comment"])  # type: ignore[assignment]
         super().handle(*args, **options)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from deliveries.feedback.imap import MailboxUnusable, poll
-from deliveries.workers.schedules import mailbox
+from deliveries.workers.periodic_jobs import mailbox
 
 
 class Command(BaseCommand):

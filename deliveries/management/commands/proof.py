@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from deliveries.lifecycle.proofs import proofs
 from deliveries.management.delivery_command import ActCommand, Refused, find, refusing
 from deliveries.models import Delivery

@@ -1,6 +1,7 @@
 """Signs of life of this host's cluster, and the watchdog's request to stop: read by watchdog.py, given by tasks.
 
-Each host keeps the last one beside its journals, too, so that a restored copy of the database is noticed (outages.py).
+Each host keeps the last one beside its journals, too, so that a restored copy of the database is noticed
+(restored_database.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Heartbeat(models.Model):
 
     host = models.CharField(max_length=255, primary_key=True)
     beat_at = models.DateTimeField()
-    place = models.CharField(max_length=64, blank=True)  # which database that was (outages.py)
+    place = models.CharField(max_length=64, blank=True)  # which database that was (restored_database.py)
     swept_at = models.DateTimeField(null=True)  # the end of its last round of the sweeper (workers/health.py)
 
     def __str__(self) -> str:

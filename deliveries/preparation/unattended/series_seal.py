@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from campaigns.content.fingerprint import Seal, by_name
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import KeptText
 from campaigns.core.kept_text import keep as _
 from deliveries.models import Delivery

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import Seal, by_name
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from campaigns.models import Message, Schedule
 from campaigns.models.schedule import Recurrence

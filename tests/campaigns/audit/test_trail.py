@@ -32,9 +32,9 @@ pytestmark = pytest.mark.django_db
 HERE = Path(__file__).parent
 ON_POSTGRES = [
     __file__,
-    str(HERE / "test_audit_sides.py"),
-    str(HERE / "test_audit_erasure.py"),
-    str(HERE.parent / "deliveries" / "test_audited_setup.py"),
+    str(HERE / "test_erasure.py"),
+    str(HERE.parent / "models" / "audit" / "test_sides.py"),
+    str(HERE.parents[1] / "deliveries" / "ledger" / "test_audited_setup.py"),
 ]
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from campaigns.content import links, other_part
+from campaigns.content import alternative_part, links
 from campaigns.content.compile import compile_content
 from campaigns.content.html import entities, markup, style_cost, styles
 from campaigns.content.problems import ContentError
@@ -41,9 +41,9 @@ def inlined(html: str) -> None:
 def made(text: str) -> None:
     draft, problems = read("HTML", text)
     with suppress(markup.Unclosed, markup.Crowded):
-        problems or other_part.text_from_html(draft)
+        problems or alternative_part.text_from_html(draft)
     draft, problems = read("Text", text)
-    problems or other_part.html_from_text(draft)
+    problems or alternative_part.html_from_text(draft)
 
 
 def message(html: str, text: str = "") -> None:

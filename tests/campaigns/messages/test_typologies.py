@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from campaigns.messages import duplication, typologies
-from campaigns.models import ControlGroup, Message, Typology, TypologyRule, typology_rules
+from campaigns.models import ControlGroup, Message, Typology, TypologyRule, control_rule_catalogue
 from deliveries.preparation.control_rules import RULES, Phase, Unlisted, asks
 from tests.campaigns.admin.test_admin import form, url
 
@@ -28,7 +28,7 @@ def rule_form(**changes):
 
 
 def test_every_control_rule_of_the_catalogue_has_its_function():
-    assert sorted(code for rule in RULES for code in rule.codes) == sorted(typology_rules.CONTROL_RULES)
+    assert sorted(code for rule in RULES for code in rule.codes) == sorted(control_rule_catalogue.CONTROL_RULES)
 
 
 @pytest.mark.parametrize("code", ["colour", "target-empty"])

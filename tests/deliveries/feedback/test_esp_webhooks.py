@@ -9,7 +9,7 @@ from anymail.signals import AnymailTrackingEvent
 from django.test import Client
 
 from deliveries.feedback import esp_webhooks
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import QuarantinedAddress
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.states import FailureType, LogStatus, Reason

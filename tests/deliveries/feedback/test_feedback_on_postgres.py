@@ -17,7 +17,7 @@ NAMES = (
     "feedback/test_apply_events",
     "ledger/test_reports",
     "feedback/test_quarantine",
-    "lifecycle/test_resend_missing",
+    "lifecycle/test_complete_missing",
     "feedback/test_raw_mail",
 )
 ROOMS = [f"tests/deliveries/{name}.py" for name in NAMES]

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from deliveries.feedback import raw_mail
 from deliveries.feedback.matching import log_in
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import QuarantinedAddress, SendingLog
 from deliveries.models.feedback import FeedbackEvent, RawReport
 from deliveries.models.states import LogStatus, Reason

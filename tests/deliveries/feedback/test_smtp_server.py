@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from campaigns.core.token_bucket import Buckets
 from deliveries.feedback import raw_mail
 from deliveries.feedback.smtp_server import Handler, serve
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models.feedback import FeedbackEvent, RawReport
 from deliveries.models.states import LogStatus
 from tests.deliveries.mail.bounces.bounce_mails import complaint, postfix_report, return_path

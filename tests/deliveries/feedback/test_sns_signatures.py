@@ -9,7 +9,7 @@ from django.test import Client
 
 from campaigns.core.web import safe_http
 from deliveries.feedback import sns_signatures
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models.states import LogStatus
 from tests.deliveries.reported import relay
 from tests.deliveries.sending.sending_rows import sending_delivery

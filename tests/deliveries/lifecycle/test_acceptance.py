@@ -23,7 +23,7 @@ from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import LogStatus, State
 from deliveries.preparation import prepare as preparing
 from deliveries.sending import connections, work_on_batch
-from reporting.jobs import schedules
+from reporting.jobs import periodic_jobs
 from reporting.models import TrackingLog
 from tests.deliveries.reported import event, relay
 from tests.deliveries.sending.sending_rows import figures, sending_delivery
@@ -303,7 +303,7 @@ def test_17_the_open_rate_is_refreshed_hourly_and_compute_stats_is_immediate(bro
     browser.post(reverse("delivery-compute-stats", args=[delivery.pk]))
     delivery.refresh_from_db()
     assert delivery.opens == 1
-    schedules.ensure()
+    periodic_jobs.ensure()
     assert Task.objects.get(func="reporting.jobs.tasks.refresh_figures").schedule_type == Task.HOURLY
 
 

@@ -13,7 +13,7 @@ from campaigns.models import Profile, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.lifecycle import auto_start, commands, progress
 from deliveries.models import Batch, Delivery, SendingLog
-from deliveries.models.host import heartbeat, outages
+from deliveries.models.host import heartbeat, restored_database
 from deliveries.models.host.heartbeat import Heartbeat
 from deliveries.models.states import State
 from deliveries.preparation import prepare as preparing
@@ -264,16 +264,16 @@ def host(settings, tmp_path, monkeypatch):
 
 
 def test_the_database_of_ever_is_no_copy(host):
-    assert not outages.is_restored()
+    assert not restored_database.is_restored()
     Heartbeat.objects.create(host="another", beat_at=timezone.now() - 1000 * HOUR, place="one")
-    assert not outages.is_restored()
+    assert not restored_database.is_restored()
 
 
 def test_a_database_in_another_place_is_a_copy_until_it_is_accepted(host):
     host.setattr(heartbeat, "place", lambda: "two")
-    assert outages.is_restored()
+    assert restored_database.is_restored()
     restored_copy.look()
-    assert not outages.is_restored()
+    assert not restored_database.is_restored()
 
 
 def test_on_a_copy_a_task_that_was_waiting_starts_nothing(host, delivery, starter):
@@ -285,6 +285,6 @@ def test_on_a_copy_a_task_that_was_waiting_starts_nothing(host, delivery, starte
 
 def test_a_database_that_knows_less_than_the_host_is_a_copy(host):
     Heartbeat.objects.update(beat_at=timezone.now() - HOUR)
-    assert outages.is_restored()
+    assert restored_database.is_restored()
     restored_copy.look()
-    assert not outages.is_restored()
+    assert not restored_database.is_restored()

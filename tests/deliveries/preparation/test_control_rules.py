@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns.models import Audience, Message, Schedule, Typology
-from campaigns.models.typology_rules import CONTROL_RULES
+from campaigns.models.control_rule_catalogue import CONTROL_RULES
 from deliveries.lifecycle import commands
 from deliveries.preparation import control_rules
 from deliveries.preparation.control_rules import RULES, Facts, Phase

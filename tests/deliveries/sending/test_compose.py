@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from deliveries.ledger.letter_tokens import old_tokens, tokens
+from deliveries.ledger.message_tokens import old_tokens, tokens
 from deliveries.models import Delivery, SendingLog
 from deliveries.sending import compose
 from deliveries.sending.leases import Claimed

@@ -10,7 +10,7 @@ from campaigns.consent import changes
 from campaigns.content.liquid import work
 from campaigns.core.queue import Task
 from campaigns.models import Profile
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Delivery, QuarantinedAddress, Routing, SendingLog
 from deliveries.models.states import LogStatus, Reason, State
 from deliveries.sending import compose, connections, leases, sender, work_on_batch

@@ -38,9 +38,9 @@ from campaigns.models import (
     Typology,
     TypologyRule,
 )
-from deliveries.admin.commands import ACTS
+from deliveries.admin.act_pages import ACTS
 from deliveries.api.deliveries import COMMANDS, SEEING
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Delivery, Routing
 from tests.journeys.test_permission_matrix import EXPECTED, Address, addresses, filled, values
 

@@ -25,7 +25,7 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_chain, async_iter, async_task
 
 from campaigns.core.queue import Task
-from deliveries.workers import cluster, schedules, task_list, tasks
+from deliveries.workers import cluster, periodic_jobs, task_list, tasks
 
 ROOT = Path(settings.BASE_DIR)
 LISTED = "deliveries.workers.tasks.send_batch"
@@ -75,7 +75,7 @@ def test_a_schedule_under_its_former_name_is_carried_on(former: str) -> None:
 def renamed() -> None:
     migration = import_module("deliveries.migrations.0008_task_rooms").Migration.operations[0]
     migration.code(apps, SimpleNamespace(connection=connection))
-    schedules.ensure_schedules()
+    periodic_jobs.ensure_schedules()
 
 
 def test_the_list_holds_functions_of_the_task_rooms_alone() -> None:

@@ -21,8 +21,8 @@ from deliveries.lifecycle.commands import Refused
 from deliveries.models import Batch, DeliveryEvent, SendingLog
 from deliveries.models.counters import COUNTERS
 from deliveries.models.states import LogStatus
-from reporting.figures import kept_figures, row_ranges
-from reporting.jobs import reclassify, schedules, tasks
+from reporting.figures import id_ranges, kept_figures
+from reporting.jobs import periodic_jobs, reclassify, tasks
 from reporting.models import CLICKING, OPENING, Figures, TrackingLog
 from reporting.tracking import bot_detection
 from tests.deliveries.sending.sending_rows import figures, true_figures
@@ -136,8 +136,8 @@ def test_recipients_of_all_shares_and_of_this_delivery_alone_are_counted_once(se
     for log in SendingLog.objects.all():
         add(log, 1)
     for share in (1, 2, 3, 100):
-        monkeypatch.setattr(row_ranges, "LEAST", share)
-        monkeypatch.setattr(row_ranges, "MOST", share)
+        monkeypatch.setattr(id_ranges, "LEAST", share)
+        monkeypatch.setattr(id_ranges, "MOST", share)
         assert (kept_figures.measure(delivery.pk).clicks, kept_figures.measure(other.pk).clicks) == (7, 3)
 
 
@@ -258,17 +258,17 @@ def test_new_rules_judge_old_rows_and_refresh_the_figures(sent: Any, monkeypatch
 
 
 def test_the_schedules_are_made_once_and_stay_as_an_administrator_left_them() -> None:
-    schedules.ensure()
+    periodic_jobs.ensure()
     hourly = Schedule.objects.get(func="reporting.jobs.tasks.refresh_figures")
     assert hourly.schedule_type == Schedule.HOURLY
     Schedule.objects.filter(pk=hourly.pk).update(schedule_type=Schedule.DAILY)
-    schedules.ensure()
+    periodic_jobs.ensure()
     assert Schedule.objects.get(func="reporting.jobs.tasks.refresh_figures").schedule_type == Schedule.DAILY
 
 
 def test_open_rates_may_be_refreshed_more_often(settings: Any) -> None:
     settings.FIGURES_MINUTES = 5
     Schedule.objects.all().delete()
-    schedules.ensure()
+    periodic_jobs.ensure()
     found = Schedule.objects.get(func="reporting.jobs.tasks.refresh_figures")
     assert (found.schedule_type, found.minutes) == (Schedule.MINUTES, 5)

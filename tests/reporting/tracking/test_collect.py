@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns.consent import changes
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from reporting.models import TrackingLog
 from reporting.tracking.collect import network_of
 from reporting.tracking.wsgi import TrackingFastPath

@@ -11,7 +11,7 @@ from django.test import Client
 from campaigns.core import token_bucket
 from campaigns.core.token_bucket import Buckets
 from deliveries.feedback import esp_webhooks
-from deliveries.ledger.letter_tokens.tokens import sign
+from deliveries.ledger.message_tokens.tokens import sign
 from deliveries.lifecycle.proofs import pages
 from reporting.tracking import collect
 from reporting.tracking.buffer import files, read

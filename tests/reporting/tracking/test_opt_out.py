@@ -19,7 +19,7 @@ from campaigns.consent import changes as consent
 from campaigns.models import Profile
 from campaigns.models.people.consent import AddressOptOut, ConsentChange
 from campaigns.models.units import OrganizationalUnit
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Delivery, SendingLog
 from deliveries.models.proofs import Proof
 from deliveries.preparation.target import Target

@@ -6,8 +6,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from campaigns.models import Profile, TestProfile
-from deliveries.lifecycle import commands
-from deliveries.lifecycle.proofs import proofs, verdicts
+from deliveries.lifecycle import approving, commands
+from deliveries.lifecycle.proofs import proofs
 from deliveries.models import Verdict
 from deliveries.models.states import State
 from deliveries.preparation import prepare
@@ -49,7 +49,7 @@ def test_without_an_approval_nobody_confirms(ready, starter, approver):
 
 
 def test_an_approval_releases_it_for_everybody_who_may_start(ready, starter, approver):
-    verdicts.approve(ready, approver, comment="Good")
+    approving.approve(ready, approver, comment="Good")
     commands.confirm(ready, starter)
     assert ready.state == State.START_PENDING
     event = ready.events.get(code="approved")
@@ -57,16 +57,16 @@ def test_an_approval_releases_it_for_everybody_who_may_start(ready, starter, app
 
 
 def test_who_prepared_cannot_approve(ready, starter):
-    assert code(verdicts.approve, ready, starter) == "own_preparation"
+    assert code(approving.approve, ready, starter) == "own_preparation"
 
 
 def test_approving_takes_start_deliveries(ready, preparer):
     with pytest.raises(PermissionDenied):
-        verdicts.approve(ready, preparer)
+        approving.approve(ready, preparer)
 
 
 def test_a_change_kills_the_approval(ready, starter, approver):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     ready.message.subject = "Another"
     ready.message.save()
     assert code(commands.confirm, ready, starter) == "changed"
@@ -75,25 +75,25 @@ def test_a_change_kills_the_approval(ready, starter, approver):
 
 
 def test_preparing_the_same_again_keeps_it(ready, starter, approver):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     again(ready, starter)
     commands.confirm(ready, starter)
 
 
 def test_an_approver_who_prepares_again_has_approved_nothing(ready, starter, approver):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     again(ready, approver)
     assert code(commands.confirm, ready, starter) == "unapproved"
 
 
 def test_a_later_refusal_takes_it_back(ready, starter, approver):
-    verdicts.approve(ready, approver)
-    verdicts.refuse(ready, approver, comment="Wait")
+    approving.approve(ready, approver)
+    approving.refuse(ready, approver, comment="Wait")
     assert code(commands.confirm, ready, starter) == "unapproved"
 
 
 def test_an_approval_by_somebody_who_lost_the_role_is_none(ready, starter, approver):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     approver.groups.clear()
     assert code(commands.confirm, ready, starter) == "unapproved"
 
@@ -101,7 +101,7 @@ def test_an_approval_by_somebody_who_lost_the_role_is_none(ready, starter, appro
 def test_what_was_changed_meanwhile_cannot_be_approved(ready, approver):
     ready.message.html += " "
     ready.message.save()
-    assert code(verdicts.approve, ready, approver) == "changed"
+    assert code(approving.approve, ready, approver) == "changed"
 
 
 def test_what_was_prepared_again_is_not_approved_unseen(ready, starter, approver, client):
@@ -121,12 +121,12 @@ def test_a_proof_of_something_else_is_not_approved(ready, starter, approver):
     ready.message.subject = "Another"
     ready.message.save()
     again(ready, starter)
-    assert code(verdicts.approve, ready, approver, proof=old) == "changed"
+    assert code(approving.approve, ready, approver, proof=old) == "changed"
     assert code(commands.confirm, ready, starter) == "unapproved"
 
 
 def test_a_comment_is_cut(ready, approver):
-    assert len(verdicts.refuse(ready, approver, comment="x" * 3000).comment) == verdicts.MOST_COMMENT
+    assert len(approving.refuse(ready, approver, comment="x" * 3000).comment) == approving.MOST_COMMENT
 
 
 def test_an_approval_before_the_preparation_releases_nothing(message, routing, starter, approver):
@@ -134,7 +134,7 @@ def test_an_approval_before_the_preparation_releases_nothing(message, routing, s
     message.campaign.save()
     Profile.objects.create(email="ada@example.org")
     delivery = commands.create_delivery(message, starter)
-    verdicts.approve(delivery, approver)
+    approving.approve(delivery, approver)
     assert Verdict.objects.get().fingerprint == {}
     assert code(commands.confirm, again(delivery, starter), starter) == "unapproved"
 
@@ -148,7 +148,7 @@ def test_the_dashboard_hides_confirm_and_says_why(ready, approver, starter, clie
     client.force_login(approver)
     page = client.get(ready.get_absolute_url()).content.decode()
     assert "dm-act-confirm" not in page and "dm-act-approve" in page and "wants another person" in page
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     page = client.get(ready.get_absolute_url()).content.decode()
     assert "dm-act-confirm" in page and "dm-act-approve" not in page
 
@@ -203,8 +203,8 @@ ENDS = pytest.mark.parametrize("end", [gone, switched_off, without_the_role], id
 
 @ENDS
 def test_a_refusal_outlives_its_author(ready, starter, approver, make_user, end):
-    verdicts.approve(ready, make_user("second", "Start deliveries"))
-    verdicts.refuse(ready, approver, comment="Wrong price")
+    approving.approve(ready, make_user("second", "Start deliveries"))
+    approving.refuse(ready, approver, comment="Wrong price")
     end(approver)
     with pytest.raises(commands.Refused, match="Refused by approver: “Wrong price”") as caught:
         commands.confirm(ready, starter)
@@ -215,7 +215,7 @@ def test_a_refusal_outlives_its_author(ready, starter, approver, make_user, end)
 def test_an_approval_whose_author_may_not_give_it_any_more_does_not_count_and_the_page_says_why(
     ready, starter, approver, client, end
 ):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     end(approver)
     with pytest.raises(commands.Refused, match="approver approved it, which does not count: ") as caught:
         commands.confirm(ready, starter)
@@ -229,8 +229,8 @@ def test_an_approval_that_stopped_counting_does_not_cover_the_refusal_before_it(
     ready, starter, approver, make_user, end
 ):
     second = make_user("second", "Start deliveries")
-    verdicts.refuse(ready, approver)
-    verdicts.approve(ready, second)
+    approving.refuse(ready, approver)
+    approving.approve(ready, second)
     end(second)
     with pytest.raises(commands.Refused, match="Refused by approver"):
         commands.confirm(ready, starter)
@@ -243,9 +243,9 @@ def test_a_refusal_that_was_orphaned_before_names_were_kept_stands_too(ready, st
 
 
 def test_another_approval_lifts_a_deleted_accounts_refusal(ready, starter, approver, make_user):
-    verdicts.refuse(ready, approver)
+    approving.refuse(ready, approver)
     approver.delete()
-    verdicts.approve(ready, make_user("second", "Start deliveries"))
+    approving.approve(ready, make_user("second", "Start deliveries"))
     commands.confirm(ready, starter)
 
 
@@ -278,8 +278,8 @@ def test_deleting_the_account_that_prepared_lifts_no_four_eyes(four_eyes, starte
 
 
 def test_deleting_the_account_that_prepared_makes_nobody_another_person_who_approves(ready, starter, approver):
-    verdicts.approve(ready, approver)
+    approving.approve(ready, approver)
     starter.delete()
     ready.refresh_from_db()
-    assert code(verdicts.approve, ready, approver) == "preparer_unknown"
+    assert code(approving.approve, ready, approver) == "preparer_unknown"
     assert code(commands.confirm, ready, approver) == "unapproved"

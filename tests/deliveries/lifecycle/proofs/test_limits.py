@@ -15,7 +15,7 @@ from deliveries.lifecycle import commands
 from deliveries.lifecycle.proofs import limits, proofs
 from deliveries.lifecycle.proofs.limits import DAY, Allowance
 from deliveries.models import ProofTally
-from deliveries.workers import schedules
+from deliveries.workers import periodic_jobs
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -59,7 +59,7 @@ def test_the_page_says_how_many_are_possible_now(delivery, preparer, client, set
 def test_what_counts_no_more_is_forgotten_in_time(db):
     for days in (0, 1, 3):
         ProofTally.objects.create(sender=1, message=1, mails=5, sent_at=datetime.now(UTC) - days * DAY)
-    assert limits.clean_up() == 1 and schedules.limits is limits
+    assert limits.clean_up() == 1 and periodic_jobs.limits is limits
 
 
 # SQLite's writers wait for each other anyway, and its tests' memory is one connection's: test_on_postgres.py runs this.

@@ -8,8 +8,8 @@ from django.core.exceptions import PermissionDenied
 
 from campaigns.models import Message, Profile, ProofDomain, TestProfile
 from deliveries.feedback import circuit_breaker
-from deliveries.lifecycle import commands
-from deliveries.lifecycle.proofs import links, proofs, verdicts
+from deliveries.lifecycle import approving, commands
+from deliveries.lifecycle.proofs import links, proofs
 from deliveries.lifecycle.proofs.proofs import Substitution
 from deliveries.models import Delivery, Proof, ProofRecipient, Routing, SendingLog, Verdict
 from deliveries.models.states import LogStatus, Reason, State
@@ -323,4 +323,4 @@ def test_a_proof_is_judged_in_the_admin_too(ready, preparer, starter, seed, clie
     )
     page = client.get(f"/admin/deliveries/delivery/{ready.pk}/proofs/").content.decode()
     assert "reader@example.org" in page and "Fine" in page and "starter" in page
-    assert verdicts.Verdict.objects.get().proof.number == 1
+    assert approving.Verdict.objects.get().proof.number == 1

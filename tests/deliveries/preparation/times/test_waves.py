@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from campaigns.models import Profile, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
-from deliveries.lifecycle import commands, progress, resend_missing, wave_gates
+from deliveries.lifecycle import commands, complete_missing, progress, wave_gates
 from deliveries.models import Delivery
 from deliveries.models.states import State
 from deliveries.preparation import prepare
@@ -210,5 +210,5 @@ def test_letting_waves_go_takes_the_role(make_sending, preparer):
 def test_what_is_missing_of_a_stopped_delivery_passes_the_gates(make_sending, starter):
     delivery = make_sending(2)
     commands.stop(delivery, starter)
-    resend_missing.complete_missing(delivery, starter)
+    complete_missing.complete_missing(delivery, starter)
     assert due(delivery) == 5

@@ -15,8 +15,7 @@ from django.db import transaction
 from campaigns.accounts import staff_mail
 from campaigns.models import Audience, Campaign, Profile, Recurrence, Schedule
 from deliveries.admin.dashboard.confirm_dialog import confirmation
-from deliveries.lifecycle import auto_start, commands
-from deliveries.lifecycle.proofs import verdicts
+from deliveries.lifecycle import approving, auto_start, commands
 from deliveries.lifecycle.recurrence import executions, runs
 from deliveries.models import Delivery, SeriesSeal
 from deliveries.models.states import State
@@ -281,7 +280,7 @@ def test_where_two_people_are_wanted_nobody_confirms_alone_what_nobody_prepared(
     eve.move_to(NINE)
     execution = work()
     with pytest.raises(commands.Refused):
-        verdicts.approve(execution, writer)
+        approving.approve(execution, writer)
     with pytest.raises(commands.Refused, match="Prepare it again"):
         commands.confirm(execution, writer)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliveries.ledger.letter_tokens.tokens import LENGTH, Purpose, Tokens, sign, signer, unsign
+from deliveries.ledger.message_tokens.tokens import LENGTH, Purpose, Tokens, sign, signer, unsign
 
 DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 PURPOSES = get_args(Purpose)

@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.accounts import permissions
 from campaigns.content.fingerprint import changed_since_seen, word
-from campaigns.core.acting import person
+from campaigns.core.actors import person
 from campaigns.models import Message
 from deliveries.admin.dashboard.action_bar import buttons, rights_of
 from deliveries.admin.dashboard.confirm_dialog import confirmation
 from deliveries.admin.dashboard.deployment_block import processed
 from deliveries.ledger.counters import counters
-from deliveries.lifecycle import commands, in_doubt, resend_missing, wave_gates
+from deliveries.lifecycle import commands, complete_missing, in_doubt, wave_gates
 from deliveries.lifecycle.recurrence import executions
 from deliveries.models import Delivery
 from deliveries.models.states import Act, State, allows
@@ -112,12 +112,12 @@ class ActPages:
         permissions.require_start(request.user, delivery.campaign)
         valid = delivery.validity_end is not None and delivery.validity_end > timezone.now()
         if request.method != "POST":
-            number = resend_missing.number_missing(delivery)
+            number = complete_missing.number_missing(delivery)
             return self.ask(request, delivery, "complete", number=number, valid=valid, days=DAYS)
         days = request.POST.get("days", "")
         until = timezone.now() + timedelta(days=float(days)) if days in DAYS else None
         with told(request):
-            number = resend_missing.complete_missing(delivery, person(request.user), validity_end=until)
+            number = complete_missing.complete_missing(delivery, person(request.user), validity_end=until)
             text = ngettext("%d message is sent that was missing.", "%d messages are sent that were missing.", number)
             messages.success(request, text % number)
         return redirect(delivery)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from campaigns.accounts import permissions
 from campaigns.core import queue
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep as _
 from deliveries.ledger import statuses
 from deliveries.ledger.audit import audited

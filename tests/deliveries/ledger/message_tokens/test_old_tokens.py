@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaigns.core import secret_keys
 from deliveries.feedback import matching
-from deliveries.ledger.letter_tokens import old_tokens, recognising, tokens
+from deliveries.ledger.message_tokens import old_tokens, recognising, tokens
 from deliveries.models import Delivery
 from tests.deliveries.sending.sending_rows import sending_delivery
 

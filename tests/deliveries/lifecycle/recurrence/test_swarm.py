@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def swarm(url, *arguments):
     environment = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    command = [sys.executable, "-W", "ignore", "-m", "tests.config.dev.simulator.swarm", *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.deliveries.lifecycle.recurrence.swarm", *arguments]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 
 

@@ -17,7 +17,7 @@ from deliveries.feedback import imap, quarantine, raw_mail
 from deliveries.ledger import webhooks
 from deliveries.lifecycle.proofs import limits
 
-logger = logging.getLogger("deliveries.workers.schedules")
+logger = logging.getLogger("deliveries.workers.periodic_jobs")
 
 CLEAN_UP_AT = time(4)  # in the server's time zone
 POLL_MINUTES = 5

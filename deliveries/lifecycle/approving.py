@@ -10,18 +10,19 @@ from django.utils.translation import gettext_noop
 
 from campaigns.accounts import permissions, staff_mail
 from campaigns.accounts.staff_mail import Notice
-from campaigns.core.acting import Person
+from campaigns.core.actors import Person
 from campaigns.core.kept_text import keep
 from campaigns.core.kept_text import keep as _
 from deliveries.ledger.audit import audited
 from deliveries.ledger.errors import Refused
 from deliveries.ledger.events import log_event
-from deliveries.lifecycle.commands import ask
 from deliveries.lifecycle.confirming import four_eyes
 from deliveries.models import Delivery, DeliveryEvent
 from deliveries.models.proofs import Proof, ProofRecipient, Verdict
 from deliveries.models.states import EDITABLE, State
 from deliveries.preparation.sealing import changed_since_prepared
+
+from .commands import ask
 
 MOST_COMMENT = 2000
 _WORDS = {
