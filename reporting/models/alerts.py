@@ -81,7 +81,7 @@ class AlertCriterion(models.Model):
     )
     columns = models.JSONField(
         _("indicators"), default=list, blank=True
-    )  # names of alerts/mail.py INDICATORS; none: all
+    )  # names in alerts/mail.py; none: all
     once_a_day = models.BooleanField(
         _("first occurrence of the day only"), default=True, help_text=_("Off: in every mail.")
     )

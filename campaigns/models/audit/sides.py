@@ -57,7 +57,7 @@ CAMPAIGNS: dict[str, Side] = {
     "auth.Group": Told("group", ("permissions",)),
     "guardian.UserObjectPermission": Told("right", about=_STAFF),
     "guardian.GroupObjectPermission": Told("right"),
-    "campaigns.ProfileImport": "import.started, import.done and import.refused tell of it (targeting/import_profiles.py)",
+    "campaigns.ProfileImport": "import.started, import.done and import.refused tell of it (import_profiles.py)",
     "campaigns.StagedProfile": "an import's lines on their way; the import tells",
     "campaigns.ImportProblem": "an import's report; the import tells",
     "campaigns.ConsentChange": "the history of consent; consent.opted_out and consent.opted_in tell of staff's acts",
