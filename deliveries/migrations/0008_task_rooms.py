@@ -15,7 +15,11 @@ def _rename(rooms):
         schedules = apps.get_model("django_q", "Schedule").objects.using(schema_editor.connection.alias)
         for old, new in rooms:
             for row in schedules.filter(func__startswith=old):
-                schedules.filter(pk=row.pk).update(func=f"{new}{row.func.removeprefix(old)}")
+                name = f"{new}{row.func.removeprefix(old)}"
+                if schedules.filter(func=name).exists():  # post_migrate entered it after a migration the other way
+                    schedules.filter(pk=row.pk).delete()
+                else:
+                    schedules.filter(pk=row.pk).update(func=name)
 
     return rename
 
