@@ -37,8 +37,8 @@ class Confirmation:
 
 
 def confirmation(delivery: Delivery) -> Confirmation:
-    """What confirming `delivery` at this moment does. Two queries: the exclusion causes and the campaign's last run;
-    for an execution one more, the series' seal."""
+    """What confirming `delivery` at this moment does. Nine small queries if nothing of it was read before, whatever the
+    target; more for an execution (the series' seal), for waves, and for a date formula, which counts the past dates."""
     now = timezone.now()
     start, latest = validity.due_times(delivery, now)
     latest = max(latest, waves.last(delivery, start))

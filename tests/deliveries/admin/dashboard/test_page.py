@@ -186,6 +186,14 @@ def test_confirm_predicts_from_the_last_finished_delivery(delivery, message):
     assert "validity period ends first" in facts.warnings[0]
 
 
+def test_confirm_asks_the_database_little_whatever_the_target(delivery, django_assert_num_queries):
+    """Message, schedule, last delivery, causes, brand, audience, traps, routing, recurrence: one each, and no log."""
+    fresh = Delivery.objects.get(pk=delivery.pk)
+    with django_assert_num_queries(9) as queries:
+        confirmation(fresh)
+    assert not [q["sql"] for q in queries if "sendinglog" in q["sql"] or "exclusionlog" in q["sql"]]
+
+
 def page(client, delivery, name="change"):
     return client.get(reverse(f"admin:deliveries_delivery_{name}", args=[delivery.pk]))
 
