@@ -1,7 +1,8 @@
 """From 1.0 on migrations only add: whoever upgrades loses no column or table, and the release before still reads them.
 
-What a migration may do is a table of operations; a column may become wider, never narrower. What was migrated before
-1.0 is not asked.
+What a migration may do is a table of operations; a column may become wider, never narrower. A new column is nullable,
+or has a default of the program and of the database: processes of the release before write rows that do not name it.
+What was migrated before 1.0 is not asked.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def before(loader: MigrationLoader, app: str, name: str) -> ProjectState:
 
 def taken_away(operations: Iterable[Operation], app: str, state: ProjectState) -> Iterator[str]:
     """What the operations do that is not adding, in words."""
+    there = frozenset(state.models)  # a model that the migration itself makes has no rows, and nobody writes it yet
     for operation in operations:
         if isinstance(operation, migrations.SeparateDatabaseAndState):
             yield from taken_away(operation.database_operations, app, state.clone())
@@ -49,9 +51,17 @@ def taken_away(operations: Iterable[Operation], app: str, state: ProjectState) -
         elif isinstance(operation, migrations.AlterField):
             old = state.models[app, operation.model_name_lower].fields[operation.name]
             yield from narrower(f"{operation.model_name}.{operation.name}", old, operation.field)
+        elif isinstance(operation, migrations.AddField) and (app, operation.model_name_lower) in there:
+            yield from unfillable(f"{operation.model_name}.{operation.name}", operation.field)
         elif not isinstance(operation, ALLOWED):
             yield operation.describe()
         operation.state_forwards(app, state)
+
+
+def unfillable(name: str, new: Any) -> Iterator[str]:
+    """Why the release before cannot write rows of a table with the new column."""
+    if not (new.many_to_many or new.null or (new.has_default() and new.has_db_default())):
+        yield f"{name} is neither nullable nor has default and db_default"
 
 
 def narrower(name: str, old: Any, new: Any) -> Iterator[str]:
@@ -80,12 +90,15 @@ def some() -> ProjectState:
 
 
 ADDING = [
-    migrations.AddField("thing", "more", models.TextField(default="")),
+    migrations.AddField("thing", "more", models.TextField(default="", db_default="")),
+    migrations.AddField("thing", "maybe", models.TextField(null=True)),
     migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
     migrations.AlterField("thing", "text", models.CharField(max_length=20, null=True)),
     migrations.RunPython(migrations.RunPython.noop),
 ]
 TAKING = [
+    migrations.AddField("thing", "more", models.TextField(default="")),
+    migrations.AddField("thing", "more", models.TextField(db_default="")),
     migrations.RemoveField("thing", "text"),
     migrations.RenameField("thing", "text", "words"),
     migrations.DeleteModel("Thing"),
