@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from deliveries.ledger import webhooks
+
 from .test_deploy import READ, SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +19,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / ".
 FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.M | re.S)
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
+PACKAGES = ("campaigns", "deliveries", "reporting", "config")
 OUTSIDE = ("https://", "http://", "mailto:")
 # A path begins with one of the project's folders; what stands in angle brackets behind it is the reader's to choose.
 PATH = re.compile(r"(?<![\w./<-])((?:campaigns|deliveries|reporting|config|tests|\.github|\.ci)/[\w./*-]*)(?:::(\w+))?")
@@ -116,6 +119,40 @@ def test_every_variable_that_the_settings_read_stands_in_the_configuration() -> 
     table = text_of(DOCS / "configuration.md")
     read = ["ENVIRONMENT_FILE", *READ.findall(SETTINGS)]
     assert len(read) > 50 and [name for name in read if f"`{name}`" not in table] == []
+
+
+def cells(document: Path, heading: str) -> set[str]:
+    """Of the table under a heading the words in code in the first column."""
+    section = text_of(document).partition(f"{heading}\n")[2].partition("\n#")[0]
+    return {word for line in section.splitlines() if line.startswith("| ") for word in CODE.findall(line.split("|")[1])}
+
+
+def test_every_command_of_ours_stands_in_the_table_of_commands() -> None:
+    files = [path for app in PACKAGES for path in (ROOT / app).glob("management/commands/*.py")]
+    ours = {path.stem for path in files} - {"__init__"}
+    told = {word.split()[0] for word in cells(DOCS / "operations.md", "## Commands")}
+    assert len(ours) > 25 and told == ours | {"up", "test"}
+
+
+def test_every_event_of_webhooks_stands_in_the_table_of_events() -> None:
+    assert cells(DOCS / "api.md", "### Events") == set(webhooks.ALL_KINDS)
+
+
+def test_the_recipes_have_one_title_and_all_stand_in_their_index() -> None:
+    recipes, title = DOCS / "howto", text_of(DOCS / "howto/index.md").splitlines()[0].removeprefix("# ")
+    told = [*DOCUMENTS[:1], DOCS / "index.md", ROOT / ".github/CONTRIBUTING.md"]
+    assert all(f"[{title}](" in text_of(document) for document in told)
+    linked = set(LINK.findall(text_of(recipes / "index.md")))
+    assert [path.name for path in recipes.glob("*.md") if path.name not in linked | {"index.md"}] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_folder_holds_few_modules(package: str) -> None:
+    """As CONTRIBUTING promises; migrations only grow."""
+    folders = {path.parent for path in (ROOT / package).rglob("*.py") if path.parent.name != "migrations"}
+    sizes = {folder.relative_to(ROOT): len(list(folder.glob("*.py"))) for folder in folders}
+    most = {folder: 20 if folder.name == "commands" else 15 for folder in sizes}
+    assert {str(folder): size for folder, size in sizes.items() if size > most[folder]} == {}
 
 
 def test_every_threat_names_a_test() -> None:
