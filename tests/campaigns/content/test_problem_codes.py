@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaigns.models.typology_rules import CONTROL_RULES
+from campaigns.models.control_rule_catalogue import CONTROL_RULES
 
 CONTENT = Path(__file__).parents[3] / "campaigns" / "content"
 # Always at the level of the Problem: no typology names them.
