@@ -170,7 +170,7 @@ def tokens_of(user: Person) -> QuerySet[ApiToken]:
 
 
 def visible(user: Person) -> QuerySet[ApiToken]:
-    """Those that `user` may see and end: his own; everybody's if he administers all."""
+    """The tokens that `user` may see and end: their own; everybody's for who administers all."""
     if permissions.may_administer_all(user):
         good: QuerySet[ApiToken] = ApiToken.objects.filter(expiry__gt=timezone.now())
         return good.select_related("user").order_by("-created")

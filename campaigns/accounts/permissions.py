@@ -2,7 +2,7 @@
 
 Three rights matter (domain.md §3.3): *Prepare deliveries* lets people create, edit and prepare; *Start deliveries* lets
 them do that and send; *Export* lets them take logs away as files. Each is held by role, and then reaches as far as the
-holder's unit does (units.py: he reads above it, writes at and below it); or it was granted on one campaign, through
+holder's unit does (units.py: they read above it, write at and below it); or it was granted on one campaign, through
 django-guardian, wherever that lies. Administrators manage people, brands and routings of their unit; being one does not
 imply Start deliveries.
 """
@@ -104,7 +104,7 @@ ROLES: dict[str, tuple[_Spec, tuple[str, ...]]] = {
 
 
 def _holds(user: Actor, permission: str, campaign: Campaign | None, within: Any = units.writes) -> bool:
-    """By role, as far as the unit reaches; or by a grant on the campaign. None: in what he would make himself."""
+    """By role, as far as the unit reaches; or by a grant on the campaign. None: in what `user` would make."""
     if not user.is_active or units.unit_of(user) is None:
         return False
     if user.has_perm(permission) and (campaign is None or within(user, campaign)):
@@ -114,7 +114,7 @@ def _holds(user: Actor, permission: str, campaign: Campaign | None, within: Any 
 
 
 def may_start(user: Actor, campaign: Campaign | None) -> bool:
-    """True if `user` may confirm, pause, resume and stop the campaign's deliveries; None asks for his own unit."""
+    """True if `user` may confirm, pause, resume and stop the campaign's deliveries; None asks for the user's unit."""
     return _holds(user, START, campaign)
 
 
@@ -176,7 +176,7 @@ def require_person(user: Actor) -> None:
 def readable_campaigns(user: Actor, *permissions: str) -> QuerySet[Campaign]:
     """The campaigns on which `user` holds any of `permissions` (default: those that let one read).
 
-    Reading reaches above his unit, everything else from it down.
+    Reading reaches above the user's unit, everything else from it down.
     """
     wanted = permissions or READING
     reaches = getattr(user, "token_allows", None)  # a program's token may carry fewer rights (api_tokens.py)

@@ -210,7 +210,7 @@ class Schedule(models.Model):
 
     @property
     def is_spread(self) -> bool:
-        """True if each recipient has a due time of his own."""
+        """True if each recipient has their own due time."""
         return self.mode in (self.Mode.RECIPIENT_ZONE, self.Mode.FORMULA)
 
     @property
@@ -227,7 +227,7 @@ class Schedule(models.Model):
         except waves.BadWaves as error:
             raise ValidationError({"waves": translated(error.args[0])}) from error
         if self.waves and self.is_spread:
-            raise ValidationError({"waves": _("Where each recipient has a time of his own there are no waves.")})
+            raise ValidationError({"waves": _("Waves cannot be combined with per-recipient send times.")})
         if self.mode == self.Mode.FORMULA:
             date_formula.clean(self.formula)
         if self.validity_end and self.contact_date and self.validity_end <= self.contact_date:

@@ -195,7 +195,7 @@ class Target:
         return Found(Reason.DUPLICATE, leave_out(Reason.DUPLICATE, where, source=shared))
 
     def set_due_times(self) -> None:
-        """Where each has a time of his own, compute it."""
+        """Where each recipient has their own time, compute it."""
         if self._spread:
             self._spread(_TARGET)
 

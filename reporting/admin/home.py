@@ -88,7 +88,7 @@ class Home:
 
 
 def home(user: Actor) -> Home:
-    """The first page of `user`, of what he may read."""
+    """The first page of `user`, with what they may read."""
     now = timezone.now()
     known = _moving_or_recent(user, now)
     numbers = counters_of(known)

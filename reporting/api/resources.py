@@ -55,7 +55,7 @@ class FiguresSerializer(Selectable, serializers.ModelSerializer[Figures]):
 
 
 class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]):
-    """One thing that one recipient did, or a machine before him (`machine`, and the `rule` that says so). `hidden`: of
+    """An act of one recipient, or of a machine before them (`machine`, and the `rule` that says so). `hidden`: of
     another unit, so it is not told who that is."""
 
     hidden = serializers.BooleanField(read_only=True, default=False)

@@ -82,7 +82,7 @@ def _sentence(delivery: Delivery, now: datetime) -> str:
 
 
 def _spread_sentence(delivery: Delivery, now: datetime) -> str:
-    """Each recipient at a time of his own: the first and the last instant, and how many are past."""
+    """Each recipient at their own time: the first and the last instant, and how many are past."""
     schedule: Schedule = delivery.message.schedule
     if schedule.mode == Schedule.Mode.FORMULA:
         return _formula_sentence(delivery, now)

@@ -30,7 +30,7 @@ def sending_limit(message: Message, start: datetime) -> datetime:
 
 
 def is_spread(message: Message) -> bool:
-    """True if each recipient has an own due time, by the clock where he lives or by a formula."""
+    """True if each recipient has their own due time, by the clock where they live or by a formula."""
     schedule: Schedule | None = getattr(message, "schedule", None)
     return schedule is not None and schedule.is_spread
 
@@ -49,5 +49,5 @@ def is_late(slot: datetime, now: datetime) -> bool:
 
 
 def start_by(start: datetime, now: datetime) -> datetime:
-    """From when on starting would be so late that somebody must say again that he wants it."""
+    """From when on starting would be so late that a person must confirm again."""
     return max(start, now) + timedelta(minutes=settings.START_GRACE_MINUTES)

@@ -82,7 +82,7 @@ def free_dan(actor: Actor, world: World) -> Any:
 
 
 def elsewhere(actor: Actor, world: World) -> Any:
-    """Ann moves to a unit from which she is out of the campaign's reach."""
+    """Ann moves to a unit that is out of the campaign's reach."""
     from campaigns.models.units import OrganizationalUnit
 
     beside = OrganizationalUnit.objects.get(name="beside")
