@@ -1,4 +1,4 @@
-"""Where users stand in the tree of units, and what they may read and write from there (domain.md §3.4).
+"""Where users stand in the tree of units, and what they may read and write from there (security.md, Roles and units).
 
 They read what lies above their unit, read and write what lies at or below it, and what lies beside does not exist for
 them. Their unit is the highest that their groups or they themselves were given; of several as high, the first in the
@@ -130,7 +130,7 @@ def writable(user: Actor, to: str = "unit") -> Q:
 
 
 def refusal(user: Actor, obj: Any) -> str:
-    """Why `user` may read this and not write it, naming resource and id (domain.md §3.4)."""
+    """Why `user` may read this and not write it, naming resource and id."""
     words = {
         "kind": obj._meta.verbose_name,
         "id": obj.pk,

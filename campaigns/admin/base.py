@@ -169,7 +169,7 @@ class ForAllAdmin(NoticesOthers):
 
 
 class WholeLogAdmin(ModelAdmin):
-    """A log of everybody's doings: read by Administration with the unit All, 403 for all others (domain.md §3.5)."""
+    """A log of everybody's doings: read by Administration with the unit All, 403 for all others."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """At the root."""

@@ -235,7 +235,7 @@ class RolesAdmin(NoticesOthers, _Granting, GroupAdmin):
         return fixed if request.user.is_superuser else [*fixed, "permissions"]
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """The built-in ones are read-only (domain.md §3.3); others at or below the administrator's unit."""
+        """The built-in ones are read-only; others can be changed at or below the administrator's unit."""
         return super().has_change_permission(request, obj) and (obj is None or grants.keeps(request.user, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""The recurrence of a message: the slots in which it is sent again and again (domain.md §5.1)."""
+"""The recurrence of a message: the slots in which it is sent again and again (concepts.md, When it leaves)."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Recurrence(models.Model):
 
 
 class Schedule(models.Model):
-    """When a message leaves and until when it may (domain.md §5 and §6). No row means: once confirmed, defaults."""
+    """When a message leaves and until when it may (concepts.md, When it leaves). No row: once confirmed, defaults."""
 
     class Mode(models.TextChoices):
         IMMEDIATE = "immediate", _("Once confirmed")
@@ -184,7 +184,7 @@ class Schedule(models.Model):
             "error, and only if whoever prepared them may start deliveries."
         ),
     )
-    # Waves (domain.md §6): "10% 30%" or "1000 5000"; the last wave takes the rest.
+    # Waves: "10% 30%" or "1000 5000"; the last wave takes the rest.
     waves = Line(_("waves"), max_length=200, blank=True)
     wave_interval = models.DurationField(_("time between waves"), default=timedelta(hours=1))
     wave_limit = models.PositiveSmallIntegerField(

@@ -1,4 +1,4 @@
-"""Organisational units: a tree under All (all), and who stands where in it (domain.md §3.4)."""
+"""Organisational units: a tree under All (all), and who stands where in it (security.md, Roles and units)."""
 
 from __future__ import annotations
 

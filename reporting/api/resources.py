@@ -198,6 +198,6 @@ class HistoryView(InUnits, generics.GenericAPIView[Profile]):
 
     @extend_schema(responses=HistorySerializer, operation_id="profiles_history_retrieve")
     def get(self, request: Request, pk: int) -> Response:
-        """Newest first (domain.md §10.5)."""
+        """Newest first."""
         found = history(self.get_object(), permissions.readable_campaigns(request.user))
         return Response(HistorySerializer(found).data)

@@ -1,4 +1,4 @@
-"""A profile's history: what was sent to them and what they did, newest first (domain.md §10.1)."""
+"""A profile's history: what was sent to them and what they did, newest first."""
 
 from __future__ import annotations
 

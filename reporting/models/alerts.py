@@ -1,4 +1,4 @@
-"""Alert dashboards, their criteria, and what was told (domain.md §10.3)."""
+"""Alert dashboards, their criteria, and what was told (concepts.md, What alerts tell)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _APPLE_PROXY = "Mozilla/5.0"  # Mail Privacy Protection says this and nothing mo
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One event: seconds since 1970, type (domain.md §9), link or None, and who asked how."""
+    """One event: seconds since 1970, type (models.TrackingType), link or None, and who asked how."""
 
     at: float
     type: int

@@ -1,5 +1,5 @@
-"""Test profiles: addresses of our own that get proofs, and real sends as traps (domain.md §1, "seeds"); never part of a
-target."""
+"""Test profiles: addresses of our own that get proofs, and real sends as traps (proofs-and-tracking.md, Traps); never
+part of a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Confirm dialog states (domain.md §2.5): facts computed when it opens, never remembered.
+"""What the Confirm dialog states: facts computed when it opens, never remembered (howto/confirm-dialog.md).
 
 A view model like page.py. It predicts from the campaign's last finished delivery; the prediction decides nothing.
 """

@@ -1,4 +1,4 @@
-"""When a delivery starts and until when messages may leave (domain.md §5 and §6: validity)."""
+"""When a delivery starts and until when messages may leave (deliverability.md, Validity)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from campaigns.models import Message, Schedule
 from deliveries.models import Delivery
 
-EFFECTIVE_LIMIT = timedelta(days=3.5)  # a longer duration is accepted and not used (domain.md §13, C8)
+EFFECTIVE_LIMIT = timedelta(days=3.5)  # a longer duration is accepted and not used
 
 
 def contact_date(message: Message, confirmed_at: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The acceptance checklist (domain.md §14), each check by the doors that people use. Numbers are the checklist's.
+"""Acceptance: what must hold of a send, twenty checks by the addresses that people use.
 
 Number 3, about organisational units, is in tests/campaigns/accounts/test_permissions.py.
 """
