@@ -238,7 +238,7 @@ def may_see_proof_domains(user: Actor) -> bool:
 
 def may_prove_beyond(user: Actor, campaign: Campaign, *, real: bool) -> bool:
     """True if `user` may send a proof outside the domains for proofs: Start deliveries; and Export, too, if it shows a
-    `real` profile's data, which then leaves the house."""
+    `real` profile's data, which then leaves the organisation."""
     return may_start(user, campaign) and (not real or may_export(user, campaign))
 
 

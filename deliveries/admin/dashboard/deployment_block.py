@@ -269,7 +269,7 @@ def _bounces_tone(figure: Figure) -> str:
 
 
 def _balances(delivery: Delivery, counters: Counters) -> tuple[Balance, ...]:
-    """The two ledgers of the house, as far as there is something to add up."""
+    """The two ledgers, as far as there is something to add up."""
     if delivery.state < State.READY:
         return ()
     to_deliver = (_("to deliver"), delivery.to_deliver)
