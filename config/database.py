@@ -37,8 +37,7 @@ def configured(database: Database, past: Database | None, limits: dict[str, int]
 
 
 def session(database: Database, past: Database | None, limits: dict[str, int]) -> Database:
-    """What is different for whoever needs a connection of his own (dedicated_connection.py): no limit on a
-    statement."""
+    """What is different for a dedicated connection (dedicated_connection.py): no limit on a statement."""
     if database["ENGINE"].endswith("sqlite3"):
         return {}
     unlimited = _with_limits(past or database, {**limits, "statement_timeout": 0})

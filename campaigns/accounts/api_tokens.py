@@ -1,7 +1,7 @@
 """Tokens of programs: one may carry fewer rights than its owner, ends by itself, and is shown once.
 
-A right names a role (domain.md §3.3). Every token reads what its owner may read; the others are asked each time of the
-owner *and* of the token, so a role that is lost is lost to the tokens at once.
+A right names a role (security.md, Roles and units). Every token reads what its owner may read; the other rights are
+asked each time of the owner *and* of the token, so a role that is lost is lost to the tokens at once.
 
 Making tokens and ending others takes the person, with password or session: a token that fell into wrong hands can make
 nothing that outlives it, and end nothing but itself. All of a person's tokens end with the password (log_outs.py).
@@ -103,7 +103,7 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]  # knox has
     def validate_user(self, auth_token: ApiToken) -> Any:
         """The owner, narrowed."""
         user, token = super().validate_user(auth_token)
-        if units.unit_of(user) is None:  # nobody without a unit gets in (domain.md §3.4)
+        if units.unit_of(user) is None:  # nobody without a unit gets in
             raise AuthenticationFailed("The token's owner has no organisational unit.")
         return narrow(user, token.rights, token), token
 
@@ -170,7 +170,7 @@ def tokens_of(user: Person) -> QuerySet[ApiToken]:
 
 
 def visible(user: Person) -> QuerySet[ApiToken]:
-    """Those that `user` may see and end: his own; everybody's if he administers all."""
+    """The tokens that `user` may see and end: their own; everybody's for who administers all."""
     if permissions.may_administer_all(user):
         good: QuerySet[ApiToken] = ApiToken.objects.filter(expiry__gt=timezone.now())
         return good.select_related("user").order_by("-created")

@@ -1,4 +1,4 @@
-"""Giving roles and units to people and groups: nobody gives more than he holds, nor anything to himself.
+"""Giving roles and units to people and groups: nobody gives more than they hold, nor anything to themselves.
 
 A role is a set of permissions (permissions.ROLES); a group or a person holds it who has all of them. Superusers hold
 everything; the built-in groups are as sync_roles made them.
@@ -47,7 +47,7 @@ def unit_given(holder: Holder) -> OrganizationalUnit | None:
 
 
 def roles_within(by: Actor) -> list[str]:
-    """The roles that `by` may give: those of which he holds every permission."""
+    """The roles that `by` may give: those of which they hold every permission."""
     if by.is_superuser:
         return list(permissions.ROLES)
     held = set(Permission.objects.filter(Q(user=by) | Q(group__user=by)).values_list("pk", flat=True))
@@ -55,7 +55,7 @@ def roles_within(by: Actor) -> list[str]:
 
 
 def groups_within(by: Actor) -> QuerySet[Group]:
-    """The groups into which `by` may put people: with no right that he does not hold, at or below his unit."""
+    """The groups into which `by` may put people: with no right that `by` lacks, at or below their unit."""
     if by.is_superuser:
         return Group.objects.all()
     held = Permission.objects.filter(Q(user=by) | Q(group__user=by)).values("pk")
@@ -68,14 +68,14 @@ def groups_within(by: Actor) -> QuerySet[Group]:
 
 
 def groups_seen(by: Actor) -> QuerySet[Group]:
-    """The groups that exist for `by`: of his unit, of those above and below, and those that give none."""
+    """The groups that exist for `by`: of their unit, of those above and below, and those that give none."""
     if by.is_superuser or units.at_root(by):
         return Group.objects.all()
     return Group.objects.filter(Q(unit_given=None) | Q(unit_given__unit__in=units.readable_units(by)))
 
 
 def keeps(by: Actor, group: Group) -> bool:
-    """True if `by` may change the group: none that is built in, and only at or below his unit."""
+    """True if `by` may change the group: none that is built in, and only at or below their unit."""
     if group.name in permissions.ROLES:
         return False
     given = unit_given(group)
@@ -83,7 +83,7 @@ def keeps(by: Actor, group: Group) -> bool:
 
 
 def people_within(by: Actor) -> QuerySet[Any]:
-    """The people whom `by` manages: at or below his unit; those without a unit are the root's affair."""
+    """The people whom `by` manages: at or below their unit; those without a unit are managed at the root."""
     users = get_user_model()._default_manager.all()
     if by.is_superuser or units.at_root(by):
         return users
@@ -110,7 +110,7 @@ def _campaigns() -> ContentType:
 
 
 def outranks(by: Actor, user: Actor) -> bool:
-    """True if `by` holds all that `user` does: only then may he set his password, with which one becomes him."""
+    """True if `by` holds all rights of `user`. Only then may they set the password, with which they could log in."""
     if by.is_superuser or by.pk == user.pk:
         return True
     if user.is_superuser or user.get_all_permissions() - by.get_all_permissions():
@@ -123,7 +123,7 @@ def require_not_oneself(by: Actor, holder: Holder) -> None:
     """Raises PermissionDenied: somebody else must give, also to a group that one is in."""
     own = by.groups.filter(pk=holder.pk).exists() if isinstance(holder, Group) else by.pk == holder.pk
     if own and not by.is_superuser:
-        raise PermissionDenied(_("Nobody gives rights to himself: ask another administrator."))
+        raise PermissionDenied(_("You cannot grant rights to yourself. Ask another administrator."))
 
 
 def put_into_groups(by: Actor, user: Person, wanted: Iterable[Group]) -> None:
@@ -141,9 +141,9 @@ def put_into_groups(by: Actor, user: Person, wanted: Iterable[Group]) -> None:
 
 @transaction.atomic
 def give(by: Actor, holder: Holder, roles: Iterable[str], unit: OrganizationalUnit | None) -> None:
-    """Make these the roles and the unit of a group or a person. What he holds already may stay, and may be taken.
+    """Make these the roles and the unit of a group or a person. What they hold already may stay, and may be taken.
 
-    Raises PermissionDenied for a role that `by` does not hold, for a unit that is not at or below his, and for himself.
+    Raises PermissionDenied for a role that `by` lacks, for a unit that is not at or below theirs, and for themselves.
     """
     before, after = set(roles_of(holder)), set(roles)
     if before != after:
@@ -180,7 +180,7 @@ def _give_unit(holder: Holder, unit: OrganizationalUnit | None) -> None:
 
 
 def require_grantable(by: Actor, holder: Holder, campaign: Campaign, codes: Iterable[str]) -> None:
-    """Raises PermissionDenied if granting these rights on the campaign gave more than `by` holds there, or to himself.
+    """Raises PermissionDenied if these rights on the campaign are more than `by` holds there, or for themselves.
     What was granted before may stay."""
     held = holder.groupobjectpermission_set if isinstance(holder, Group) else holder.userobjectpermission_set
     before = set(held.filter(object_pk=str(campaign.pk)).values_list("permission__codename", flat=True))
@@ -204,7 +204,7 @@ class Ground:
     def __str__(self) -> str:
         words = {
             "superuser": _("superuser"),
-            "own": _("a role of his own"),
+            "own": _("their own role"),
             "grant": _("a grant on this campaign"),
             "group": _("the group “%s”"),
             "group_grant": _("a grant on this campaign to the group “%s”"),

@@ -1,6 +1,6 @@
-"""The language in which somebody reads: that of his pages, kept by his browser, and that of his mails, kept here.
+"""The language in which people read: that of the pages, kept by their browser, and that of their mails, kept here.
 
-It is the one that he chose last at the foot of a page; until he does, the one in which he logged in first.
+It is the one that they chose last at the foot of a page; until they do, the one in which they logged in first.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def choose(request: HttpRequest) -> HttpResponseBase:
 
 @receiver(user_logged_in, dispatch_uid="reader-language")
 def _logged_in(request: HttpRequest | None, user: Person, **_: Any) -> None:
-    """Programs that log in for somebody tell nothing of what he reads."""
+    """Keep the language of a first log-in. A program that logs in for somebody does not tell what they read."""
     if request is not None and not request.path.startswith("/api/"):
         ReaderLanguage.objects.get_or_create(user=user, defaults={"language": get_language() or ""})
 
 
 def languages_of(people: Iterable[int]) -> dict[int, str]:
-    """{id of a user: code of his language}, without those of whom none is known."""
+    """{id of a user: code of their language}, without those of whom none is known."""
     return dict(ReaderLanguage.objects.filter(user__in=people).exclude(language="").values_list("user", "language"))

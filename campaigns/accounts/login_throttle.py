@@ -3,7 +3,7 @@
 A try is counted before the password is looked at, so that many at once gain nothing, and taken back when it was right.
 A stranger's tries count for the name and address together, for the name and for the address, each with its own
 patience; a browser in which the person has logged in before (a signed cookie says so) counts for itself alone. So
-nobody locks somebody else out of his own browser, and a company behind one address goes on when one of it mistypes.
+nobody locks others out of their own browsers, and a company behind one address goes on when one of its people mistypes.
 Waiting doubles from half a minute and ends at a quarter of an hour.
 """
 

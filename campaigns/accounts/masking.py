@@ -1,4 +1,4 @@
-"""What a reader may see of the people in rows that come to them through something they may read (domain.md §3.4).
+"""What readers see of the people in rows that they reach from what they may read (security.md, Roles and units).
 
 A delivery that lies above somebody's unit has rows about people of the units beside it. Such a row stays where it is,
 so that counters, pages, files and programs find the same number; who it is about is replaced by MARK, and no search

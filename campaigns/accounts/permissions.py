@@ -1,10 +1,10 @@
 """Who may do what: the only room that answers "may this user …?".
 
-Three rights matter (domain.md §3.3): *Prepare deliveries* lets people create, edit and prepare; *Start deliveries* lets
-them do that and send; *Export* lets them take logs away as files. Each is held by role, and then reaches as far as the
-holder's unit does (units.py: he reads above it, writes at and below it); or it was granted on one campaign, through
-django-guardian, wherever that lies. Administrators manage people, brands and routings of their unit; being one does not
-imply Start deliveries.
+Three rights matter (security.md, Roles and units): *Prepare deliveries* lets people create, edit and prepare; *Start
+deliveries* lets them do that and send; *Export* lets them take logs away as files. Each is held by role, and then
+reaches as far as the holder's unit does (units.py: they read above it, write at and below it); or it was granted on one
+campaign, through django-guardian, wherever that lies. Administrators manage people, brands and routings of their unit;
+being one does not imply Start deliveries.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _WRITING: _Spec = {  # model -> verbs, for whoever prepares or starts
         "routing": ("view",),
     },
 }
-_SUPERVISING: _Spec = {  # alert dashboards: administrators and delivery supervisors (domain.md §3.3)
+_SUPERVISING: _Spec = {  # alert dashboards: administrators and delivery supervisors
     "reporting": {"alertdashboard": _EDIT, "alertcriterion": _EDIT, "alert": ("view",)},
     "auth": {"group": ("view",)},
 }
@@ -104,7 +104,7 @@ ROLES: dict[str, tuple[_Spec, tuple[str, ...]]] = {
 
 
 def _holds(user: Actor, permission: str, campaign: Campaign | None, within: Any = units.writes) -> bool:
-    """By role, as far as the unit reaches; or by a grant on the campaign. None: in what he would make himself."""
+    """By role, as far as the unit reaches; or by a grant on the campaign. None: in what `user` would make."""
     if not user.is_active or units.unit_of(user) is None:
         return False
     if user.has_perm(permission) and (campaign is None or within(user, campaign)):
@@ -114,7 +114,7 @@ def _holds(user: Actor, permission: str, campaign: Campaign | None, within: Any 
 
 
 def may_start(user: Actor, campaign: Campaign | None) -> bool:
-    """True if `user` may confirm, pause, resume and stop the campaign's deliveries; None asks for his own unit."""
+    """True if `user` may confirm, pause, resume and stop the campaign's deliveries; None asks for the user's unit."""
     return _holds(user, START, campaign)
 
 
@@ -131,7 +131,7 @@ def may_read(user: Actor, campaign: Campaign | None) -> bool:
 def may_be_alerted(user: Actor, campaign: Campaign) -> bool:
     """True if an alert may tell `user` of the campaign's deliveries: their unit, or a grant, lets them read there.
 
-    No role is asked: being in the group that a dashboard names is it (domain.md §3.3, "others only receive mails").
+    No role is asked: it is enough to be in the group that a dashboard names (security.md, Roles and units).
     """
     return user.is_active and (units.reads(user, campaign) or may_read(user, campaign))
 
@@ -156,7 +156,7 @@ def may_lift(user: Actor, campaign: Campaign) -> bool:
 
 def may_administer_all(user: Actor) -> bool:
     """True for Administration with the unit All: what concerns everybody (quarantine, rules), and lists of all logs,
-    which others reach from a delivery or a profile that they may read (domain.md §3.5)."""
+    which others reach from a delivery or a profile that they may read (security.md, Roles and units)."""
     return may_administer(user) and units.at_root(user)
 
 
@@ -176,7 +176,7 @@ def require_person(user: Actor) -> None:
 def readable_campaigns(user: Actor, *permissions: str) -> QuerySet[Campaign]:
     """The campaigns on which `user` holds any of `permissions` (default: those that let one read).
 
-    Reading reaches above his unit, everything else from it down.
+    Reading reaches above the user's unit, everything else from it down.
     """
     wanted = permissions or READING
     reaches = getattr(user, "token_allows", None)  # a program's token may carry fewer rights (api_tokens.py)
@@ -238,7 +238,7 @@ def may_see_proof_domains(user: Actor) -> bool:
 
 def may_prove_beyond(user: Actor, campaign: Campaign, *, real: bool) -> bool:
     """True if `user` may send a proof outside the domains for proofs: Start deliveries; and Export, too, if it shows a
-    `real` profile's data, which then leaves the house."""
+    `real` profile's data, which then leaves the organisation."""
     return may_start(user, campaign) and (not real or may_export(user, campaign))
 
 
@@ -284,8 +284,8 @@ def permissions_of(role: str) -> set[int]:
 
 
 def sync_roles() -> list[str]:
-    """Create the built-in groups and give each exactly its permissions, and the unit All (domain.md §3.3); safe to
-    repeat. Returns the group names."""
+    """Create the built-in groups and give each exactly its permissions, and the unit All; safe to repeat. Out: the
+    groups' names."""
     for name, (spec, extra) in ROLES.items():
         group, _made = Group.objects.get_or_create(name=name)
         group.permissions.set(_permissions(spec, extra))

@@ -36,7 +36,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
 
 
 def of(user: Actor) -> SecondFactor | None:
-    """The factor that the user must show, None if he has none in use."""
+    """The factor that the user must show, None if none is in use."""
     if user.pk is None:
         return None
     return SecondFactor.objects.filter(user_id=user.pk, confirmed_at__isnull=False).first()
@@ -48,7 +48,7 @@ def anybody() -> bool:
 
 
 def require_to_start(user: Actor) -> None:
-    """Raise PermissionDenied, with words for the person, if starting deliveries needs a factor and he has none."""
+    """Raise PermissionDenied, with words for the person, if starting deliveries needs a factor and they have none."""
     if settings.TOTP_TO_START and of(user) is None:
         raise PermissionDenied(_("Starting deliveries needs a second factor here. The link to set yours up is above."))
 

@@ -24,7 +24,7 @@ logger = logging.getLogger("campaigns.accounts.staff_mail")
 
 
 class Notice(models.TextChoices):
-    """What staff may be told, and who is told unless he does not want it."""
+    """What staff may be told, and who is told unless they switched it off."""
 
     CONFIRM = "confirm", _("A delivery that I may start waits for a confirmation")
     EXPIRED = "expired", _("A confirmation that I was asked for has expired")
@@ -58,8 +58,7 @@ def wanted(kind: Notice, people: Iterable[Any]) -> dict[str, str]:
 
 
 def tell(kind: Notice, people: Iterable[Any], subject: str, *paragraphs: str, insist: bool = False) -> int:
-    """Mail some people, each on his own, kept texts (kept_text.py), in his language. Else as
-    tell_each."""
+    """Mail kept texts (kept_text.py) to some people, one mail each, in the reader's language. Else as tell_each."""
 
     def write() -> Mail:
         return Mail(translated(subject), "\n\n".join(map(translated, paragraphs)) + "\n")
@@ -68,7 +67,7 @@ def tell(kind: Notice, people: Iterable[Any], subject: str, *paragraphs: str, in
 
 
 def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Mail], *, insist: bool = False) -> int:
-    """Mail some people, each on his own. In: `write`, called with the reader's language active. Out: how many.
+    """Mail some people, one mail each. In: `write`, called with the reader's language active. Out: how many.
 
     A mail server that fails is logged; with `insist`, Unsent is raised when a notice could not be sent.
     """

@@ -1,4 +1,4 @@
-"""The page on which each user says which notices he wants."""
+"""The page on which users choose their notices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoticesForm(forms.Form):
 
 
 def my_notices(request: HttpRequest) -> HttpResponse:
-    """GET: what the user gets. POST: what he wants from now on."""
+    """GET: the notices that the user gets. POST: those wanted from now on."""
     given = [kind for kind, on in staff_mail.choices_of(person(request.user)).items() if on]
     form = NoticesForm(request.POST if request.method == "POST" else None, initial={"kinds": given})
     if form.is_bound and form.is_valid():

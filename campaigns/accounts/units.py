@@ -1,8 +1,8 @@
-"""Where somebody stands in the tree of units, and what he may read and write from there (domain.md §3.4).
+"""Where users stand in the tree of units, and what they may read and write from there (security.md, Roles and units).
 
-He reads what lies above his unit, reads and writes what lies at or below it, and what lies beside does not exist for
-him. His unit is the highest that his groups give him, or he himself has; of several as high, the first in the order of
-the tree (C10), and then the administrators are told. Nobody without a unit gets in.
+They read what lies above their unit, read and write what lies at or below it, and what lies beside does not exist for
+them. Their unit is the highest that their groups or they themselves were given; of several as high, the first in the
+order of the tree, and then the administrators are told. Nobody without a unit gets in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from campaigns.models.units import ROOT, STEP, GroupUnit, OrganizationalUnit, Pe
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`unit`: from where he acts, None if nowhere. `beside`: units given to him that this one does not reach."""
+    """`unit`: from where somebody acts, None if nowhere. `beside`: units given to them that this one does not reach."""
 
     unit: OrganizationalUnit | None = None
     beside: tuple[OrganizationalUnit, ...] = ()
@@ -62,7 +62,7 @@ def _standing(user: Actor) -> Standing:
 
 
 def unit_of(user: Actor) -> OrganizationalUnit | None:
-    """From where `user` acts; the unit of what he makes."""
+    """From where `user` acts; the unit of what they make."""
     return standing(user).unit
 
 
@@ -72,7 +72,7 @@ def root() -> OrganizationalUnit:
 
 
 def at_root(user: Actor) -> bool:
-    """True if he stands at All (all)."""
+    """True if `user` stands at All (all)."""
     unit = unit_of(user)
     return unit is not None and unit.pk == ROOT
 
@@ -120,17 +120,17 @@ def readable_units(user: Actor) -> QuerySet[OrganizationalUnit]:
 
 
 def readable(user: Actor, to: str = "unit") -> Q:
-    """Rows that the user's unit lets him read; `to` leads from the row to its unit. At the root nothing is asked."""
+    """Rows that the user's unit lets them read; `to` leads from the row to its unit. At the root nothing is asked."""
     return Q() if at_root(user) else Q((f"{to}__in", readable_units(user)))
 
 
 def writable(user: Actor, to: str = "unit") -> Q:
-    """As `readable`, of what he may write."""
+    """As `readable`, of what the user may write."""
     return Q() if at_root(user) else Q((f"{to}__in", writable_units(user)))
 
 
 def refusal(user: Actor, obj: Any) -> str:
-    """Why he may read this and not write it, naming resource and id (domain.md §3.4)."""
+    """Why `user` may read this and not write it, naming resource and id."""
     words = {
         "kind": obj._meta.verbose_name,
         "id": obj.pk,
@@ -167,7 +167,7 @@ def with_unit_path(users: QuerySet[Any]) -> QuerySet[Any]:
 
 
 class UnitBackend(ModelBackend):
-    """Django's own, but a user without a unit cannot log in, and is nobody from the moment that he loses it."""
+    """Django's own, but a user without a unit cannot log in, and a session ends the moment that its user loses it."""
 
     def user_can_authenticate(self, user: Actor | None) -> bool:
         """Active, and somewhere in the tree."""

@@ -1,6 +1,6 @@
 """The audit in the admin: a list with filters, and one row's before and after. Nothing here can be changed.
 
-For administrators alone (domain.md §3.5: what tells of everybody's acts is Administration's, with the whole tree).
+For administrators alone: what tells of everybody's acts takes Administration with the unit All (security.md, Audit).
 """
 
 from __future__ import annotations

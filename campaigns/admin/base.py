@@ -113,7 +113,7 @@ class UnitOwned(UnitChoices):
 
 
 class UnitAdmin(UnitOwned):
-    """Rows of units beside the user's do not exist for him, those above he reads; below, the model's rights decide.
+    """Users do not see rows of units beside theirs, and read those above; below, the model's rights decide.
 
     `lends`: the verbs that a role in some campaign gives, too.
     """
@@ -121,7 +121,7 @@ class UnitAdmin(UnitOwned):
     lends: frozenset[str] = frozenset()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """What the user's unit lets him read."""
+        """What the user's unit lets them read."""
         return super().get_queryset(request).filter(units.readable(request.user))
 
     def _may(self, request: HttpRequest, verb: str, obj: Any, within: Callable[[Any, Any], bool]) -> bool:
@@ -169,7 +169,7 @@ class ForAllAdmin(NoticesOthers):
 
 
 class WholeLogAdmin(ModelAdmin):
-    """A log of everybody's doings: read by Administration with the unit All, 403 for all others (domain.md §3.5)."""
+    """A log of everybody's doings: read by Administration with the unit All, 403 for all others."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """At the root."""
@@ -217,7 +217,7 @@ class ScopedAdmin(UnitChoices):
         return campaign
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """What the user may read; the rest does not exist for him."""
+        """What the user may read; the rest does not exist for them."""
         return super().get_queryset(request).filter(campaign__in=readable(request))
 
     def has_module_permission(self, request: HttpRequest) -> bool:

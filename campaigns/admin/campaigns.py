@@ -217,7 +217,7 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
 
 @admin.register(Brand)
 class BrandAdmin(UnitAdmin):
-    """Brands: seen by whoever writes messages, edited by administrators (domain.md §1)."""
+    """Brands: seen by whoever writes messages, edited by administrators."""
 
     list_display = ["label", "sender_name", "sender_address", "is_default"]
     fields = ["label", "sender_name", "sender_address", "reply_to", "sender_domains", "website", "is_default"]

@@ -24,7 +24,7 @@ _CONDITIONS = _(
 
 
 class _ForAdministrators(NoticesOthers):
-    """They concern everybody, so they are for administrators of everything to write (domain.md §3.3)."""
+    """They concern everybody, so only administrators with the unit All write them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Administration with the unit All."""

@@ -23,7 +23,7 @@ SHOWN = 200  # people on a page
 
 @admin.register(OrganizationalUnit)
 class UnitsAdmin(NoticesOthers):
-    """The tree, for administrators: each changes what lies below his own unit. All (all) is fixed."""
+    """The tree, for administrators: they change what lies below their own unit. All (all) is fixed."""
 
     list_display = ["indented", "name", "groups_here"]
     list_display_links = ["indented"]
@@ -67,7 +67,7 @@ class UnitsAdmin(NoticesOthers):
         return permissions.may_administer(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Below one's own: nobody renames or moves the unit that he stands on."""
+        """Below one's own: nobody renames or moves the unit that they stand on."""
         if obj is None or not permissions.may_administer(request.user):
             return permissions.may_administer(request.user)
         own = units.unit_of(request.user)

@@ -1,4 +1,4 @@
-"""Admin pages of people and groups: their roles and units. Nobody gives more than he holds, nor anything to himself."""
+"""Admin pages of people and groups: roles and units. Nobody gives more than they hold, nor anything to themselves."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GrantForm(_ModelForm):
         for name in {"name", "first_name", "last_name"} & set(self.fields):
             self.fields[name].validators.append(single_line)
         if self.instance.pk and self.instance == self.by and not self.by.is_superuser:
-            del self.fields["held_roles"], self.fields["own_unit"]  # nobody gives to himself
+            del self.fields["held_roles"], self.fields["own_unit"]  # nobody gives to themselves
         held = grants.roles_of(self.instance) if self.instance.pk else []
         given = grants.unit_given(self.instance) if self.instance.pk else units.unit_of(self.by)
         if "held_roles" in self.fields:
@@ -108,7 +108,7 @@ _PERSON: Any = (
 
 @admin.register(User)
 class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
-    """People at and below the administrator's unit. He cannot make or change a superuser, nor raise himself."""
+    """People at and below the administrator's unit. They cannot make or change a superuser, nor raise themselves."""
 
     form: Any = type("PersonChangeForm", (PersonForm, UserChangeForm), {})
     list_display = ("username", "email", "first_name", "last_name", "roles", "acts_from", "is_active")
@@ -130,12 +130,12 @@ class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
 
     @admin.display(description=gettext_lazy("roles"))
     def roles(self, user: User) -> str:
-        """The groups, by name, and the roles of his own."""
+        """The groups, by name, and the user's own roles."""
         return ", ".join([*(group.name for group in user.groups.all()), *grants.roles_of(user)])
 
     @admin.display(description=gettext_lazy("acts from"))
     def acts_from(self, user: User) -> str:
-        """His unit; and a word if units beside it were given to him, of which the tree's order chose one."""
+        """The user's unit, marked if units beside it were given, too, of which the tree's order chose one."""
         if not user.pk:
             return "-"
         standing = units.standing(user)
@@ -146,7 +146,7 @@ class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
         return f"{standing.unit} ⚠ {warning}" if beside else str(standing.unit)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Flags and single permissions that would let somebody rise above his own rights; his own rights altogether."""
+        """Flags and single permissions that would exceed the administrator's rights; all of their own rights."""
         fixed = list(super().get_readonly_fields(request, obj))
         if request.user.is_superuser:
             return fixed
@@ -154,7 +154,7 @@ class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
         return [*fixed, "is_superuser", "user_permissions", *own]
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Nobody is offered to give something to himself; a new person gets his rights on the next page."""
+        """Nobody is offered to give themselves anything; new people get their rights on the next page."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or obj.pk != request.user.pk or request.user.is_superuser:
             return fieldsets
@@ -174,14 +174,15 @@ class PeopleAdmin(NoticesOthers, _Granting, _UserAdmin):
         return super().save_form(request, form, change)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """With somebody's password one is him: only who holds all that he does sets it."""
+        """With somebody's password one could act as them: only who holds all their rights sets it."""
         user = self.get_object(request, id)
         if user is not None and not grants.outranks(request.user, user):
-            raise PermissionDenied(_("“%s” holds rights that you do not: a superuser sets his password.") % user)
+            words = _("“%s” has rights you do not have. Only a superuser can change their password.")
+            raise PermissionDenied(words % user)
         return super().user_change_password(request, id, form_url)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A superuser's account, password included, is his and other superusers' affair."""
+        """Only superusers change a superuser's account, password included."""
         allowed = super().has_change_permission(request, obj)
         return allowed and (obj is None or not obj.is_superuser or bool(request.user.is_superuser))
 
@@ -234,7 +235,7 @@ class RolesAdmin(NoticesOthers, _Granting, GroupAdmin):
         return fixed if request.user.is_superuser else [*fixed, "permissions"]
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """The built-in ones are read-only (domain.md §3.3); others at or below the administrator's unit."""
+        """The built-in ones are read-only; others can be changed at or below the administrator's unit."""
         return super().has_change_permission(request, obj) and (obj is None or grants.keeps(request.user, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:

@@ -200,7 +200,7 @@ class Selectable(InUtc):
 
 
 class ReadableKey(serializers.PrimaryKeyRelatedField[Any]):
-    """A key of something that not everybody may read: what is not there is refused like what he may not use."""
+    """A key of something that not everybody may read: what is not there is refused like what the user may not use."""
 
     def to_internal_value(self, data: Any) -> Any:
         """A number beyond all keys is a mistake, not a secret. Raises as `fail`."""
@@ -229,7 +229,7 @@ class CampaignKey(ReadableKey):
     """A key of a campaign, or of what belongs to one: of campaigns that the user may read."""
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Without what he may not read."""
+        """Without what the user may not read."""
         rows: Any = super().get_queryset()
         within = "pk__in" if rows.model is Campaign else "campaign__in"
         found: QuerySet[Any] = rows.filter(**{within: access.readable_campaigns(self.context["request"].user)})
@@ -295,7 +295,7 @@ class ModelRights(permissions.DjangoModelPermissions):
 
 
 class InUnits:
-    """For views of models that have a unit: shows what the user's unit reads, and gives what he makes his unit."""
+    """For views of models that have a unit: shows what the user's unit reads, and gives new ones the user's unit."""
 
     request: Any
 

@@ -41,7 +41,7 @@ class Idempotent:
     """Mixin before a DRF view: its POST honours the header."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Once it is known who asks and that he may."""
+        """Once it is known who asks and that they may."""
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
         act = getattr(self, "post", None)
         if request.method == "POST" and act is not None and HEADER in request.headers:

@@ -92,7 +92,7 @@ def answers(kind: type[Exception]) -> Callable[[Answer], Answer]:
 
 
 def handle(error: Exception, context: Any) -> Response | None:
-    """DRF's exception handler. Whoever fails to prove who he is spends an anonymous caller's allowance."""
+    """DRF's exception handler. Callers who fail to prove who they are spend an anonymous caller's allowance."""
     from campaigns.audit import trail
 
     from . import rate_limits

@@ -128,7 +128,7 @@ class MessageSerializer(Selectable, serializers.ModelSerializer[Message]):
         return attrs
 
     def validate_campaign(self, campaign: Campaign) -> Campaign:
-        """Only a campaign in which the user may prepare. Raises PermissionDenied, which names one that he may read."""
+        """Only a campaign in which the user may prepare. Raises PermissionDenied, which names a readable one."""
         if not permissions.may_prepare(self.context["request"].user, campaign):
             raise PermissionDenied(f"You may not prepare deliveries in the campaign “{campaign}”.")
         return campaign

@@ -65,7 +65,7 @@ class UnitViewSet(
     mixins.UpdateModelMixin,
     viewsets.GenericViewSet[OrganizationalUnit],
 ):
-    """Units that can be read from the administrator's own; he changes those below it."""
+    """Units that can be read from the administrator's own; those below it can be changed."""
 
     serializer_class = UnitSerializer
     pagination_class = KeyPagination
@@ -137,7 +137,7 @@ class GroupKey(ReadableKey):
 
 
 class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
-    """Somebody: his groups, the roles and the unit of his own, and from where he acts."""
+    """A user: their groups, their own roles and unit, and from where they act."""
 
     groups = GroupKey(queryset=Group.objects.all(), many=True, required=False)
     acts_from = serializers.SerializerMethodField()
@@ -150,13 +150,13 @@ class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
     def get_acts_from(self, user: Actor) -> int | None:
-        """His unit; null: he cannot log in."""
+        """The user's unit; null: they cannot log in."""
         unit = units.unit_of(user)
         return unit.pk if unit else None
 
     @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
     def get_beside(self, user: Actor) -> list[int]:
-        """Units that were given to him and do not count, since another branch does."""
+        """Units that were given to the user and do not count, since another branch does."""
         return [unit.pk for unit in units.standing(user).beside]
 
 
@@ -187,7 +187,7 @@ class PersonViewSet(_Rights):
     serializer_class = PersonSerializer
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Whom he manages; superusers are theirs."""
+        """The people whom the user manages; superusers are managed by superusers."""
         people = grants.people_within(self.request.user)
         people = people if self.request.user.is_superuser else people.filter(is_superuser=False)
         return people.prefetch_related("groups", "user_permissions").select_related("unit_given__unit")
@@ -207,7 +207,7 @@ class WhoMayStartView(APIView):
 
     @extend_schema(responses=StarterSerializer(many=True), operation_id="campaigns_who_may_start")
     def get(self, request: Request, pk: int) -> Response:
-        """404 for a campaign that the user may not read, 403 if he neither prepares in it nor administers it."""
+        """404 for a campaign that the user may not read, 403 if they neither prepare in it nor administer it."""
         campaign = get_object_or_404(access.readable_campaigns(request.user), pk=pk)
         if not (access.may_administer(request.user, campaign) or access.may_prepare(request.user, campaign)):
             raise PermissionDenied("This is shown to who prepares here, and to administrators.")

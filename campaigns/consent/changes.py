@@ -1,9 +1,9 @@
 """Consent: the only writer of profiles' opt-outs, each change with its row of history in the same transaction.
 
-A flag is the profile's own (domain.md §8). A letter's link speaks for the mailbox: it switches every profile that has
-the address, whatever their unit, and notes the address, which preparation and the last check before sending look at,
-so that it holds for profiles made later, too. Opting in again is an act of its own and names its source (domain.md
-§15.6). What many staged rows say of it is read in staged.py.
+A flag is the profile's own. A message's link speaks for the mailbox: it switches every profile that has the address,
+whatever their unit, and notes the address, which preparation and the last check before sending look at, so that it
+holds for profiles made later, too. Opting in again is an act of its own and names its source (deliverability.md,
+Consent). What many staged rows say of it is read in staged.py.
 
 Lock order: profiles by their key, then the mailbox.
 """

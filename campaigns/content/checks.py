@@ -24,7 +24,7 @@ _SAMPLES = ("", "One, two; three | four / five " * 8)  # what every field holds,
 def check_content(
     subject: str, html: str, text: str, *, fields: Collection[str], sender_name: str = ""
 ) -> list[Problem]:
-    """All that is wrong with a content, for the control rules of the preparation (domain.md §4.2).
+    """All that is wrong with a content, for the control rules of the preparation.
 
     In: as for compile_content, which is tried, and the name that recipients see. Out: errors first. Errors are bad
     syntax, a missing subject, empty or oversized content and scripts; all else is a warning, as is proposed there.

@@ -1,7 +1,7 @@
 """The seal: a digest for each thing that recipients will see, or that decides who gets it and when.
 
 Pure. Preparation stores the seal of what it prepared; confirming compares it with the seal of what stands now, and
-names the parts that differ (house: confirming is sealed; domain.md §4.6).
+names the parts that differ (architecture.md, The life of a delivery).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The links of a message: found once, numbered, and replaced by slots that each recipient's addresses fill.
 
-Design of tracking: the address that a recipient gets holds his token and the link's number, nothing else. Where the
+Design of tracking: the address that recipients get holds their token and the link's number, nothing else. Where the
 link leads stays with the message: for a constant URL that is the URL, for one with Liquid in it the URL is made from
-the profile again when he clicks (`destination`). So no destination travels in a mail, none can be forged, and a
+the profile again at the click (`destination`). So no destination travels in a mail, none can be forged, and a
 redirect can only lead where the staff's content says.
 
 Numbers count the tracked links: first those of the HTML, then those of the text, each from top to bottom.
@@ -283,7 +283,7 @@ def _url_template(url: str, names: frozenset[str]) -> Template | Problem:
 
 
 def destination(url: str, fields: Fields, meter: Meter | None = None) -> str:
-    """Where a link leads for one recipient. In: a Link's `url`, and his fields. Out: an absolute web address.
+    """Where a link leads for one recipient. In: a Link's `url`, and their fields. Out: an absolute web address.
 
     Raises RenderError if the Liquid in it fails, takes too much work (a budget of its own, without `meter`), or if what
     it makes is no web address (a field may hold anything); PutOff.

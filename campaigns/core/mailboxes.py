@@ -1,6 +1,6 @@
-"""When two addresses are one mailbox: letters' case does not matter, nor which of its two spellings a domain has.
+"""When two addresses are one mailbox: upper and lower case do not matter, nor which of its two spellings a domain has.
 
-Profiles are stored in lower case (domain.md §8), but old rows may hold capitals, and a domain beyond ASCII may stand as
+Profiles are stored in lower case, but old rows may hold capitals, and a domain beyond ASCII may stand as
 it is read or as IDNA writes it. Pure.
 """
 

@@ -1,4 +1,4 @@
-"""The time zone in which somebody reads: chosen on his page, kept by his browser as the language is."""
+"""The time zone in which people read: chosen on their page, kept by their browser as the language is."""
 
 from __future__ import annotations
 

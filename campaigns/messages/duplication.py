@@ -32,7 +32,7 @@ _LONGEST = Message._meta.get_field("label").max_length or 128
 
 
 def duplicate(message: Message, by: Person) -> Message:
-    """Save a copy called “Copy of …”, unconfirmed and without any schedule (domain.md §5). Raises PermissionDenied."""
+    """Save a copy called “Copy of …”, unconfirmed and without any schedule. Raises PermissionDenied."""
     permissions.require_prepare(by, message.campaign)
     label = (_("Copy of %s") % message.label)[:_LONGEST]
     with transaction.atomic():

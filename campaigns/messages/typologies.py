@@ -1,6 +1,6 @@
 """What a message's typology and control group say: which rules run for it, at which level, and whether they make sense.
 
-A message that names no typology has the default one, so that each has exactly one (domain.md §1).
+A message that names no typology has the default one, so that each has exactly one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from .units import unit_field
 
 
 class Brand(models.Model):
-    """Who a message comes from (domain.md §1). Only administrators edit brands."""
+    """Who a message comes from. Only administrators edit brands."""
 
     label = Line(_("label"), max_length=128, unique=True)
     sender_name = Line(_("sender name"), max_length=128)
@@ -48,7 +48,7 @@ class Brand(models.Model):
 
 
 def default_campaign_end() -> object:
-    """Start + 186 days (domain.md §11)."""
+    """Start + 186 days, as in Adobe Campaign."""
     return timezone.localdate() + timedelta(days=186)
 
 

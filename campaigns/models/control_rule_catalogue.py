@@ -19,7 +19,7 @@ MOST_ENTRIES = 20_000  # addresses or domains in one rule: all of it is sealed, 
 
 
 class Control(NamedTuple):
-    """A built-in control rule (domain.md §4.2): what it asks, and its level. `fixed`: no typology changes it, since
+    """A built-in control rule: what it asks, and its level. `fixed`: no typology changes it, since
     nothing could be sent, or not by whom, or not as written. `content`: campaigns/content finds what is wrong."""
 
     label: Any

@@ -1,4 +1,4 @@
-"""Which notices somebody does not want, and in which language he reads the others."""
+"""Which notices users do not want, and in which language they read the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class NoticeOff(models.Model):
-    """A kind of notice (notices.Notice) that a user switched off. No row: he gets it."""
+    """A kind of notice (notices.Notice) that a user switched off. No row: they get it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notices_off")
     kind = models.CharField(max_length=16)

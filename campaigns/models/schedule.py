@@ -1,4 +1,4 @@
-"""The recurrence of a message: the slots in which it is sent again and again (domain.md §5.1)."""
+"""The recurrence of a message: the slots in which it is sent again and again (concepts.md, When it leaves)."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Recurrence(models.Model):
 
 
 class Schedule(models.Model):
-    """When a message leaves and until when it may (domain.md §5 and §6). No row means: once confirmed, defaults."""
+    """When a message leaves and until when it may (concepts.md, When it leaves). No row: once confirmed, defaults."""
 
     class Mode(models.TextChoices):
         IMMEDIATE = "immediate", _("Once confirmed")
@@ -184,7 +184,7 @@ class Schedule(models.Model):
             "error, and only if whoever prepared them may start deliveries."
         ),
     )
-    # Waves (domain.md §6): "10% 30%" or "1000 5000"; the last wave takes the rest.
+    # Waves: "10% 30%" or "1000 5000"; the last wave takes the rest.
     waves = Line(_("waves"), max_length=200, blank=True)
     wave_interval = models.DurationField(_("time between waves"), default=timedelta(hours=1))
     wave_limit = models.PositiveSmallIntegerField(
@@ -210,7 +210,7 @@ class Schedule(models.Model):
 
     @property
     def is_spread(self) -> bool:
-        """True if each recipient has a due time of his own."""
+        """True if each recipient has their own due time."""
         return self.mode in (self.Mode.RECIPIENT_ZONE, self.Mode.FORMULA)
 
     @property
@@ -227,7 +227,7 @@ class Schedule(models.Model):
         except waves.BadWaves as error:
             raise ValidationError({"waves": translated(error.args[0])}) from error
         if self.waves and self.is_spread:
-            raise ValidationError({"waves": _("Where each recipient has a time of his own there are no waves.")})
+            raise ValidationError({"waves": _("Waves cannot be combined with per-recipient send times.")})
         if self.mode == self.Mode.FORMULA:
             date_formula.clean(self.formula)
         if self.validity_end and self.contact_date and self.validity_end <= self.contact_date:

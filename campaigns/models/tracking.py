@@ -1,4 +1,4 @@
-"""What staff decide about the tracking of a message, and the URLs that they never want tracked (domain.md §9)."""
+"""How staff track a message, and the URLs that are never tracked (proofs-and-tracking.md, Tracking)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typologies, their rules, and control groups: who of a target is not to get a message (domain.md §4).
+"""Typologies, their rules, and control groups: who of a target gets no message (concepts.md, Who is left out).
 
 What the rules mean is asked in messages/typologies.py; deliveries carries them out at preparation.
 """
@@ -156,7 +156,7 @@ class Typology(models.Model):
 
 
 class ControlGroup(models.Model):
-    """Whom of a message's target nothing is sent, on purpose, to measure the effect (domain.md §4.5)."""
+    """Whom of a message's target nothing is sent, on purpose, to measure the effect."""
 
     class Extraction(models.TextChoices):
         NONE = "none", _("None")

@@ -1,4 +1,4 @@
-"""Organisational units: a tree under All (all), and who stands where in it (domain.md §3.4)."""
+"""Organisational units: a tree under All (all), and who stands where in it (security.md, Roles and units)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class GroupUnit(models.Model):
 
 
 class PersonUnit(models.Model):
-    """The unit that somebody has of his own, as if he were a group of one."""
+    """The unit that a person was given, as if they were a group of one."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="unit_given")
     unit = models.ForeignKey(OrganizationalUnit, models.PROTECT, related_name="people")

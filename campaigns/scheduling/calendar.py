@@ -1,7 +1,8 @@
 """When things happen: wall clocks and instants, the slots of a recurrence, the periods that gather them.
 
 Pure. A person means a clock on a wall; a delivery leaves at an instant. Between the two stands a zone's summer time
-(domain.md §5): a clock that the zone skips moves forward by what was skipped, and of two instants the first counts.
+(concepts.md, When it leaves): a clock that the zone skips moves forward by what was skipped, and of two instants the
+first counts.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def change_of_clock(clock: datetime, zone: ZoneInfo) -> str:
 def instants_by_zone(at: datetime, zone: ZoneInfo, others: Iterable[str]) -> dict[str, datetime]:
     """When each of the zones `others` shows the wall clock that `zone` shows at `at`.
 
-    Out: {name: UTC instant}. An empty name, or one that is no zone, stands for `zone` itself (domain.md §5).
+    Out: {name: UTC instant}. An empty name, or one that is no zone, stands for `zone` itself.
     """
     clock = wall_clock(at, zone)
     return {name: instant(clock, named(name) or zone) for name in others}

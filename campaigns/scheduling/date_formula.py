@@ -1,4 +1,4 @@
-"""A date of each recipient's own, by a formula in Liquid (domain.md §5): `{{ profile.renewal_date | add_days: -14 }}`.
+"""A date of each recipient's own, by a formula in Liquid: `{{ profile.renewal_date | add_days: -14 }}`.
 
 Pure. What the formula gives is read as ISO 8601, such as 2026-03-28 09:00:00+01:00. Without an offset it is a clock in
 the schedule's zone, and without a time it is the contact date's clock on that day. `contact_date` may be quoted, and

@@ -1,4 +1,4 @@
-"""Waves: a delivery sent in parts, some time apart (domain.md §6). Pure.
+"""Waves: a delivery sent in parts, some time apart (concepts.md, When it leaves). Pure.
 
 Written as shares or numbers, such as "10% 30%" or "1000 5000"; the last wave takes the rest.
 """

@@ -1,4 +1,4 @@
-"""The logs of all deliveries as lists of their own, for Administration with the unit All alone (domain.md §3.5).
+"""The logs of all deliveries as lists of their own, for Administration with the unit All alone.
 
 Others reach the same rows from a delivery or a profile that they may read.
 """

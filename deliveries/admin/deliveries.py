@@ -62,7 +62,7 @@ class LogicalStatus(admin.SimpleListFilter):
 
 
 class Executions(admin.SimpleListFilter):
-    """Executions of series are hidden once they have ended, unless asked for (domain.md §5.1)."""
+    """Executions of series are hidden once they have ended, unless asked for."""
 
     title = gettext_lazy("executions of series")
     parameter_name = "executions"

@@ -1,4 +1,4 @@
-"""The tabs of the dashboard: Log, Sending logs, Exclusion logs, Exclusion causes, In doubt (domain.md §2.6).
+"""The tabs of the dashboard: Log, Sending logs, Exclusion logs, Exclusion causes, In doubt.
 
 Lists of millions are paged by key and never counted: numbers come from the counters.
 """
@@ -156,7 +156,7 @@ class LogPages:
 
 
 def _by_status(numbers: Counters, held_back: int) -> list[tuple[int, str, int]]:
-    """(status, label, rows with it). The control group's Ignored rows have no counter (domain.md §4.3)."""
+    """(status, label, rows with it). The control group's Ignored rows have no counter."""
     known = {
         LogStatus.PENDING: numbers.pending,
         LogStatus.SENT: numbers.sent,

@@ -37,7 +37,7 @@ class QuarantineForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {"significant_at": LabelledSplitDateTime}
 
     def clean_address(self) -> str:
-        """Addresses match exactly and are kept in lower case (domain.md §8)."""
+        """Addresses match exactly and are kept in lower case (deliverability.md, Quarantine)."""
         address: str = self.cleaned_data["address"].strip().lower()
         return address
 

@@ -217,8 +217,8 @@ class DeliveryViewSet(
     queryset = Delivery.objects.none()
 
     def get_queryset(self) -> QuerySet[Delivery]:
-        """Of readable campaigns, with what the seal reads. Those that carry proofs are there for whoever asks for them
-        (withFCP, domain.md §10.5) to read."""
+        """Of readable campaigns, with what the seal reads. Those that carry proofs are listed with
+        `with_proofs=true` (api.md, Lists)."""
         asked = self.request.query_params.get("with_proofs", "").lower() == "true"
         rows = Delivery.everything.all() if asked and self.request.method in SAFE_METHODS else Delivery.objects.all()
         readable = permissions.readable_campaigns(self.request.user)

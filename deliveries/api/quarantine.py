@@ -45,7 +45,7 @@ class QuarantineSerializer(Selectable, serializers.ModelSerializer[QuarantinedAd
         read_only_fields = ["errors", "significant_at", "last_delivery", "by_hand", "created_at", "modified_at"]
 
     def to_internal_value(self, data: Any) -> Any:
-        """Addresses match exactly and are kept in lower case (domain.md §8)."""
+        """Addresses match exactly and are kept in lower case (deliverability.md, Quarantine)."""
         if isinstance(data, dict) and isinstance(data.get("address"), str):
             data = {**data, "address": data["address"].strip().lower()}
         return super().to_internal_value(data)

@@ -126,7 +126,7 @@ class _Ses(_Applying, AmazonSESTrackingWebhookView):  # type: ignore[misc]
             raise AnymailWebhookValidationFailure(f"This is no post of SNS: {error}.") from error
 
     def auto_confirm_sns_subscription(self, sns_message: dict[str, Any]) -> None:
-        """A person decides whether the topic is his, and opens the address."""
+        """A person decides whether the topic is theirs, and opens the address."""
         logger.warning("to subscribe to %s, open %s", sns_message.get("TopicArn"), sns_message.get("SubscribeURL"))
 
 

@@ -1,5 +1,5 @@
-"""What reports do to addresses (domain.md §8). A standing is a function of all that was reported of the address and
-counts, in the order in which it happened: so the order in which it arrives does not matter.
+"""What reports do to addresses (deliverability.md, Quarantine). A standing is a function of all that was reported of
+the address and counts, in the order in which it happened: so the order in which it arrives does not matter.
 
 Hard: Quarantine at once. Complaint: On denylist. Soft: Erroneous, and at the fifth error, each at least a day after the
 one before, Quarantine. Ignored: nothing. A delivered message frees an Erroneous address, and no other one.

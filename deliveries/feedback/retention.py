@@ -1,4 +1,5 @@
-"""Deletes reports whose time is over (domain.md §11), but for those that still condemn somebody's address.
+"""Deletes reports whose time is over, but for those that still count against an address (configuration.md, How long
+things are kept).
 
 An address's standing is a function of what was reported of it (quarantine.py). Where that says Valid, the oldest
 reports may go and it still says so; of every other address all that was reported stays.

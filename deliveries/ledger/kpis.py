@@ -1,4 +1,4 @@
-"""The figures of the Deployment block from a delivery's counters. Pure: formulas of domain.md §7.5.
+"""The figures of the Deployment block from a delivery's counters (concepts.md, The figures). Pure.
 
 With a feedback service rates are over To deliver, which is constant: relaying moves nothing, and the first success does
 not read 100 %. Without one they are over what was processed: the first relay reads 100 % delivered.

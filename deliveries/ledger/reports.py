@@ -158,7 +158,7 @@ def record_retries(batch_id: int, fence: int, changes: Sequence[Change]) -> None
 def end_retries(delivery_id: int, *, ours_alone: bool = False) -> int:
     """Let nobody try again: the validity is over, or (`ours_alone`) the delivery was stopped. Out: how many rows.
 
-    Without a feedback service such a row was Sent so far and fails now (domain.md §7.4, retries run out).
+    Without a feedback service such a row was Sent so far and fails now (deliverability.md, What comes back).
     """
     waiting = Batch.objects.filter(delivery_id=delivery_id).filter(Q(retrying__gt=0) | Q(next_due_at__isnull=False))
     return sum(_end_in_batch(pk, ours_alone) for pk in list(waiting.order_by("pk").values_list("pk", flat=True)))

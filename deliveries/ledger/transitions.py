@@ -1,4 +1,5 @@
-"""What a report does to a sending log, with and without a feedback service: domain.md §7.4 as data. Pure.
+"""What a report does to a sending log, with and without a feedback service: the second table of deliverability.md, What
+comes back, as data. Pure.
 
 A row keeps the key of the weightiest fact that decided it, and a fact decides only if its key is greater. Keys are
 totally ordered, so any order of arrival, repeats and late reports included, ends in the same status:

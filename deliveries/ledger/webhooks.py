@@ -207,7 +207,7 @@ def _end(call: WebhookCall, state: str) -> None:
 
 
 def headers(endpoint: WebhookEndpoint, call_id: str, body: bytes, at: int | None = None) -> dict[str, str]:
-    """The signed headers of a post (standard-webhooks.md, "Signature scheme"). In: `at` in seconds since 1970."""
+    """The signed headers of a post (Standard Webhooks, “Signature scheme”). In: `at` in seconds since 1970."""
     when = int(time.time()) if at is None else at
     signed = f"msg_{call_id}.{when}.".encode() + body
     keys = [endpoint.secret]

@@ -85,7 +85,7 @@ def _seal(delivery: Delivery) -> dict[str, Any]:
 
 
 def answer(reader: ProofRecipient, *, approved: bool, comment: str = "") -> Verdict:
-    """What the reader of a proof says by the link in his mail; it informs, and releases nothing. The same said again,
+    """What readers of a proof say by the link in their mail; it informs, and releases nothing. The same said again,
     by a double click say, is kept and told once.
 
     Raises Refused('not_editable').

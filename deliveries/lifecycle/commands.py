@@ -281,7 +281,7 @@ def _run(delivery: Delivery, by: Person, act: Act, past: str, code: str, **also:
 
 def ask(require: Any, delivery: Delivery, by: Person, act: str, *also: Campaign) -> None:
     """Ask for the role in the delivery's campaign, and in those of `also`; a refusal is written down, since somebody
-    tried what he may not. In: `act` in words, as in "tried to … this delivery". Raises PermissionDenied."""
+    tried what they may not. In: `act` in words, as in "tried to … this delivery". Raises PermissionDenied."""
     try:
         for campaign in (delivery.campaign, *also):
             require(by, campaign)

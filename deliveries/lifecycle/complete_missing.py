@@ -1,4 +1,4 @@
-"""Complete the missing: an ended delivery goes on with those alone that it did not reach (domain.md §3.2, §6)."""
+"""Send to those that an ended delivery did not reach, and to nobody else (api.md, Commands)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Deleting a delivery by hand: one of which nothing has left, or one that has ended (domain.md §3.2).
+"""Deleting a delivery by hand: one of which nothing has left, or one that has ended (concepts.md, When it leaves).
 
-What an ended one counted stays in the figures of its series. Executions aggregated by month or year are never deleted
-(domain.md §5.1).
+What an ended one counted stays in the figures of its series. Executions aggregated by month or year are never deleted.
 """
 
 from __future__ import annotations

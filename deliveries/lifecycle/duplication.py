@@ -18,7 +18,7 @@ from . import commands
 def duplicate(delivery: Delivery, by: Person) -> Delivery:
     """Copy the delivery's message and make the copy's delivery: unprepared, without schedule, logs or figures.
 
-    Unless it is scheduled anew it leaves once confirmed, and its log says so (domain.md §5). Raises PermissionDenied.
+    Unless it is scheduled anew it leaves once confirmed, and its log says so. Raises PermissionDenied.
     """
     with transaction.atomic():
         copy = commands.create_delivery(duplicate_message(delivery.message, by), by)

@@ -68,7 +68,7 @@ def require(by: Actor, delivery: Delivery) -> None:
 
 
 def may_take(by: Actor, delivery: Delivery) -> bool:
-    """True if `require` lets him."""
+    """True if `require` lets `by` take it."""
     try:
         require(by, delivery)
     except PermissionDenied:

@@ -1,4 +1,4 @@
-"""Rows in doubt: somebody with Start deliveries decides what the journal could not tell (house: sending, point 4)."""
+"""Rows in doubt: somebody with Start deliveries decides what the journal could not tell (howto/in-doubt.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Gates before later waves (domain.md §6): each opens at its wave's time, unless too much of the earlier ones bounced.
+"""Gates before later waves: each opens at its time, unless too much of the earlier waves bounced (concepts.md, When it
+leaves).
 
 The limit is the schedule's, apart from the circuit breaker's: what is in flight goes on, nothing is paused. Held waves
 leave as soon as the share falls back, say because retries get through, or when somebody with the role lets them go.

@@ -312,7 +312,7 @@ class Template:
         """The message for one recipient, ready for the wire: CRLF, no line that starts with a dot, no final dot.
 
         In: {field: text}, at least those of `self.fields` (missing ones are empty); Message-ID without the angles;
-        the recipient as `smtp_address` writes him; his addresses (an empty optout_url leaves the List-Unsubscribe
+        the recipient's mailbox from `smtp_address`; their links (an empty optout_url leaves the List-Unsubscribe
         headers out); seconds since 1970; an address for List-Unsubscribe by mail; `text_only` for profiles that want
         no HTML. Raises RenderError: this recipient cannot be served, others can; PutOff: not now. ValueError: a bad
         Message-ID.

@@ -3,7 +3,7 @@
 Limits come from the routing: {"example.com": {"connections": 2, "per_minute": 600}, "*": {…}}; "*" stands for each
 domain without limits of its own. Those who send by the routing at the same time share them (`share`). A domain that
 refuses for the moment, again and again, is left in peace for a while that doubles each time, so that one provider's
-trouble slows its own mail alone. Greylisting is no such trouble: it is over for each recipient at his next try.
+trouble slows its own mail alone. Greylisting is no such trouble: it is over for each recipient at the next try.
 """
 
 from __future__ import annotations

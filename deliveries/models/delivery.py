@@ -1,7 +1,8 @@
 """What happens to a message: deliveries, their batches and logs, routings, quarantine, feedback.
 
-Two ledgers balance after every transaction (house): targeted = excluded + to deliver, and
-to deliver = pending + in doubt + sent + failed + cancelled. The second is a check constraint on every batch.
+Two ledgers balance after every transaction (architecture.md, Two ledgers that always balance): targeted = excluded +
+to deliver, and to deliver = pending + in doubt + sent + failed + cancelled. The second is a check constraint on every
+batch.
 """
 
 from __future__ import annotations

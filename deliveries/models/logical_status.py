@@ -1,4 +1,4 @@
-"""The logical status of a delivery: few words and colours, which lists show for eighteen states (domain.md §3.1)."""
+"""The logical status of a delivery: few words and colours, which lists show for eighteen states."""
 
 from __future__ import annotations
 

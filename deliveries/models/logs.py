@@ -141,7 +141,7 @@ class ExclusionCause(models.Model):
 
 
 class DeliveryEvent(models.Model):
-    """A line of a delivery's message log (domain.md §2.7)."""
+    """A line of a delivery's message log."""
 
     class Severity(models.IntegerChoices):
         INFO = 0, _("Information")

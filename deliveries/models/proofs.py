@@ -1,4 +1,4 @@
-"""Proofs (domain.md §10.2): what was sent to whom before the real thing, and what they said of it.
+"""Proofs (proofs-and-tracking.md, Proofs): what was sent to whom before the real thing, and what they said of it.
 
 A proof leaves as one or several deliveries of its own (`Delivery.proof`), which `Delivery.objects` does not show: no
 list, figure, report or alert knows them unless it asks `Delivery.everything`.
@@ -15,7 +15,7 @@ from campaigns.core.account_names import gone, name_field, name_of
 from campaigns.models import Profile
 from campaigns.models.people.seeds import TestProfile
 
-MOST = 100  # mails of a proof, and substitutions among them (domain.md §10.2)
+MOST = 100  # mails of a proof, and substitutions among them
 
 
 class Proof(models.Model):

@@ -13,7 +13,7 @@ from .states import Reason
 
 
 class QuarantinedAddress(models.Model):
-    """What is known against an address (domain.md §8). Belongs to the address, never to a profile."""
+    """What is known against an address (deliverability.md, Quarantine). Belongs to the address, never to a profile."""
 
     class Status(models.IntegerChoices):
         VALID = 0, _("Valid")

@@ -1,4 +1,4 @@
-"""Runs of a recurrence with aggregation that land in an execution which is there already (domain.md §5.1)."""
+"""Runs of a recurrence with aggregation that land in an execution which is there already."""
 
 from __future__ import annotations
 

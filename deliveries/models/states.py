@@ -1,7 +1,7 @@
 """Both state machines as tables, and the only writers of a delivery's state.
 
-Delivery states carry the codes of domain.md §3.1; sending-log statuses are those of §7.1 plus *in doubt*. A change is
-one conditional UPDATE: no row changed means that somebody else was first or that the act is not allowed now.
+Delivery states and reasons carry the codes of Adobe Campaign; what it does not know, such as *in doubt*, is our own. A
+change is one conditional UPDATE: no row changed means that somebody else was first or that the act is not allowed now.
 Sending-log rows change in `statuses.py`, which reads LOG_MOVES from here, and, when something is reported of them, in
 `reports.py`, which reads the table of `transitions.py`.
 """
@@ -108,7 +108,7 @@ def allows(state: int, act: Act) -> bool:
 
 
 class LogStatus(Choices):
-    """Sending-log status (domain.md §7.1)."""
+    """The status of a sending log."""
 
     PENDING = 0, _("Pending")
     SENT = 1, _("Sent")
@@ -122,7 +122,7 @@ class LogMove(Enum):
     """What may happen to a sending-log row while it is sent."""
 
     ACCEPT = "the server took it; nobody will report"
-    RELAY = "the server took it; a feedback service will report (domain.md §7.4)"
+    RELAY = "the server took it; a feedback service will report"
     DEFER = "a temporary refusal: due again later"
     REFUSE = "a permanent refusal"
     FAIL = "never offered to the server: it could not be built, or the address may not be mailed any more"
@@ -148,7 +148,7 @@ LOG_MOVES: dict[LogMove, tuple[LogStatus, LogStatus]] = {  # move: (status it le
 
 
 class FailureType(Choices):
-    """Nature of failure (domain.md §7.2)."""
+    """Nature of failure."""
 
     NONE = 0, _("Not defined")
     SOFT = 1, _("Soft")
@@ -157,7 +157,7 @@ class FailureType(Choices):
 
 
 class Reason(Choices):
-    """Why a row failed or was excluded (domain.md §4.3 and §7.2, same codes)."""
+    """Why a row failed or was excluded."""
 
     NOT_DEFINED = 0, _("Not defined")
     USER_UNKNOWN = 1, _("User unknown")

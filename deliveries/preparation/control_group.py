@@ -1,4 +1,4 @@
-"""The control group of a preparation's target: whom nothing is sent, to measure the effect (domain.md §4.5).
+"""The control group of a preparation's target: whom nothing is sent, to measure the effect.
 
 Extracted after filters and fatigue, so that it is made of people who could have got the message. Chance is a digest of
 profile and delivery: preparing the same target again finds the same people, on either database.

@@ -1,4 +1,4 @@
-"""The typology's built-in control rules (domain.md §4.2): what a message must pass to become Ready.
+"""The typology's built-in control rules: what a message must pass to become Ready (concepts.md, Who is left out).
 
 The catalogue with labels and levels is campaigns/models/control_rule_catalogue.py; here each code gets its phase and
 its question. An error stops the preparation after its phase, whose other rules still speak; a warning goes to the log.
@@ -261,7 +261,7 @@ def _contact_date_past(facts: Facts) -> Findings:
 
 @asks("duration-clamped", phase=_EARLY)
 def _duration_clamped(facts: Facts) -> Findings:
-    """A longer duration is accepted and not used (domain.md §13, C8)."""
+    """A longer duration is accepted and not used."""
     schedule = facts.schedule
     if schedule is None:
         return

@@ -1,4 +1,4 @@
-"""Who of a target is left out, cause after cause in the order of domain.md §4.1.
+"""Who of a target is left out, cause after cause (concepts.md, Who is left out).
 
 Own causes of the address, filtering rules (lists, then queries), duplicates, fatigue rules, control group. Each profile
 counts under the first; every rule that ran has its number, zero included.

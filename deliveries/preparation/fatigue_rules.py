@@ -1,4 +1,4 @@
-"""Fatigue rules over a preparation's target: who has got, or is about to get, enough messages (domain.md §4.4).
+"""Fatigue rules over a preparation's target: who has got, or is about to get, enough messages.
 
 A rule looks its period back from the contact date and its period ahead, and counts what was sent and what is scheduled
 in other deliveries; the logs of proofs and traps are no profile's. All rules are counted in one walk through the

@@ -1,4 +1,4 @@
-"""Filtering rules over a preparation's target: a query, excluded addresses, excluded domains (domain.md §4.1)."""
+"""Filtering rules over a preparation's target: a query, excluded addresses, excluded domains."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A preparation has a number, on which every change of state and every transaction that writes rows depends: one that was
 stopped, or whose work another took over, cannot go on. Rows of an unfinished preparation may stay behind when its
-worker is killed; whoever prepares or clears next deletes them first (domain.md §4).
+worker is killed; whoever prepares or clears next deletes them first.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Preparation:
         return Delivery.objects.filter(pk=self.delivery.pk, preparation=self.number, state__in=PREPARING)
 
     def run(self) -> None:
-        """All steps, in the order of domain.md §4.1. Raises Superseded, Broken."""
+        """All steps, in their order. Raises Superseded, Broken."""
         _delete_rows(self.delivery.pk, self.mine)
         self.check(Phase.START_OF_TARGETING)
         with self.people() as target:
@@ -247,7 +247,7 @@ class Preparation:
                 self.log("date-unreadable", words, Severity.WARNING, number=number)
 
     def finish(self) -> None:
-        """Ready: the causes, zeros included, and a last line with the numbers (domain.md §2.7). Raises Superseded."""
+        """Ready: the causes, zeros included, and a last line with the numbers. Raises Superseded."""
         to_deliver, left_out = self.facts.to_deliver, self.target_run.left_out
         newcomers.tell(self.delivery)
         with transaction.atomic():

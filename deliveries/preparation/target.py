@@ -1,8 +1,8 @@
 """Whom a delivery is to reach: its target in a temporary table, who of it is left out and why, and the rows of both.
 
 Set-based: profiles are read once, so that all later statements see one picture of people whom others go on editing. A
-profile is left out once, under the first cause that holds (domain.md §4.1 and §4.3); exclusion_order.py knows their
-order.
+profile is left out once, under the first cause that holds (concepts.md, Who is left out); exclusion_order.py has
+their order.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ class Target:
             cursor.executemany(change % "cause", [(Reason.BAD_QUALITY, pk) for address, pk in written if not address])
 
     def _exclude_opted_out_mailboxes(self) -> None:
-        """Those that a letter's link took out, whoever has them now (domain.md §8). Old addresses may have capitals;
-        all are lower-cased only where there is one."""
+        """Those that a message's link took out, whoever has them now (deliverability.md, Consent). Old addresses may
+        have capitals; all are lower-cased only where there is one."""
         held = f"(SELECT address FROM {_OPTED_OUT} WHERE undone_at IS NULL GROUP BY address) held"
         not_back = f"NOT {consent.is_back('held.address', f'{_TARGET}.profile_id')}"
         spellings = [f"{_TARGET}.address", *([f"LOWER({_TARGET}.address)"] if _some_have_capitals() else [])]
@@ -179,7 +179,7 @@ class Target:
             leave_out(Reason.DENYLISTED, f"held.address = {address} AND {not_back}", source=held)
 
     def _exclude_quarantined(self) -> None:
-        """Erroneous addresses are still targeted (domain.md §8)."""
+        """Erroneous addresses are still targeted."""
         status = QuarantinedAddress.Status
         _execute(
             f"""UPDATE {_TARGET} SET cause = CASE q.status WHEN %s THEN %s ELSE %s END FROM {_QUARANTINE} q
@@ -195,7 +195,7 @@ class Target:
         return Found(Reason.DUPLICATE, leave_out(Reason.DUPLICATE, where, source=shared))
 
     def set_due_times(self) -> None:
-        """Where each has a time of his own, compute it."""
+        """Where each recipient has their own time, compute it."""
         if self._spread:
             self._spread(_TARGET)
 
@@ -220,7 +220,7 @@ class Target:
     def write(self, delivery_id: int, ids: tuple[int, int], due_at: datetime) -> tuple[int, int]:
         """Write the sending logs, due at `due_at`, with their batches, and the exclusion logs of some profiles.
 
-        Of the control group there are sending logs, Ignored and in no batch (domain.md §4.3), which count as left out.
+        Of the control group there are sending logs, Ignored and in no batch, which count as left out.
         In: their lowest and highest id; ranges come in ascending order. Out: (to deliver, left out). To be called in a
         transaction.
         """

@@ -1,4 +1,4 @@
-"""From an audience to the rows of those who get the message: counted, arbitrated, written (domain.md §4.1).
+"""From an audience to the rows of those who get the message: counted, arbitrated, written.
 
 Preparing a delivery does this, and so does adding people to a recurring one that is under way. They differ in how they
 hold the delivery meanwhile, which a Holder says.

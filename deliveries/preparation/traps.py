@@ -1,6 +1,6 @@
-"""Traps: test profiles that get a real send together with its target, to see it as its recipients do (domain.md §1).
+"""Traps: test profiles that get a real send together with its target (proofs-and-tracking.md, Traps).
 
-They count in Targeted and To deliver, and their sending logs are marked as those of test profiles (domain.md §13, C15).
+They count in Targeted and To deliver, and their sending logs are marked as those of test profiles.
 They belong to no profile, so whatever asks about people does not know them: fatigue rules, control groups, histories.
 """
 
@@ -72,7 +72,7 @@ def _not_in_target(addresses: Sequence[str]) -> list[str]:
 
 def frozen(message: Message) -> list[dict[str, object]]:
     """What messages may quote of each of the message's traps, for Delivery.content: whoever edits or deletes a test
-    profile after the confirmation changes no letter that was confirmed (domain.md §15.1)."""
+    profile after the confirmation changes no message that was confirmed."""
     return [trap.frozen() for trap in sorted(message.traps.all(), key=lambda one: one.pk)]
 
 

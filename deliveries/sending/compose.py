@@ -164,7 +164,7 @@ def _signer(delivery: Delivery) -> Callable[[int], Tokens]:
 
 
 class RenderedMessage:
-    """One recipient's envelope, and his message once it is wanted."""
+    """One recipient's envelope, and their message once it is wanted."""
 
     __slots__ = ("composer", "envelope", "recipient", "row", "tokens")
 

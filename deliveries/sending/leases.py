@@ -1,4 +1,4 @@
-"""Leases on batches, and the windows of rows that a lease claims (house: sending, points 1, 2, 6 and 7).
+"""Leases on batches, and the windows of rows that a lease claims (architecture.md, Sending without loss).
 
 A lease is one row of the database: its fence rises each time the batch is taken, and every later statement of the
 holder checks it. Nothing here talks SMTP, and no transaction outlives a function. Lock order: the batch, then its rows.

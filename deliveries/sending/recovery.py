@@ -1,4 +1,4 @@
-"""What a dead worker left behind (house: sending, point 4): the rows it had claimed are settled from its journal.
+"""What a dead worker left behind: its claimed rows are settled by its journal (architecture.md, Sending without loss).
 
 Accepted in the journal: sent. No intent in a whole journal: due again. An intent without an answer, or no journal that
 proves anything (it is missing, damaged, from before a restart, or on a host that is gone): in doubt. In doubt is shown

@@ -1,4 +1,4 @@
-"""Sends the due rows of one leased batch: claim, build, send, note in the journal, record (house: sending, point 3).
+"""Sends a leased batch's due rows: claim, build, send, journal, record (architecture.md, Sending without loss).
 
 Claims and results go through a database thread, so that the next rows are fetched and the last results written while
 mail leaves. From the first envelope to the last answer nothing else here may ask the database.
@@ -180,7 +180,7 @@ class Sender:
         return self._stage is Stage.SENDING and len(self._rows) * 2 <= self._window
 
     def _unsendable(self, row: Claimed) -> Change | None:
-        """The end of a row that may not be sent: opted out or quarantined since the preparation (domain.md §4.6)."""
+        """The end of a row that may not be sent: opted out or quarantined since the preparation."""
         if row.claims >= CLAIMS_POISON:
             words = f"The worker died {row.claims} times on this recipient."
             return _failed(row, Reason.NOT_BUILT, words, FailureType.NONE)

@@ -1,5 +1,5 @@
 """Works on batches: takes one, settles what a dead worker left, sends its due rows (sender.py), gives it back; and says
-in words what stands in the way (house: sending without loss or duplicates)."""
+in words what stands in the way (architecture.md, Sending without loss)."""
 
 from __future__ import annotations
 

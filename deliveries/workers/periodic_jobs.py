@@ -1,4 +1,4 @@
-"""What is done for feedback at set times: the daily clean-up (domain.md §8), the mailbox, what a door left behind."""
+"""What is done for feedback at set times: the daily clean-up, the mailbox, what a door left behind."""
 
 from __future__ import annotations
 

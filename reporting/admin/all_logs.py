@@ -1,4 +1,4 @@
-"""The tracking logs of all deliveries as a list, for Administration with the unit All alone (domain.md §3.5)."""
+"""The tracking logs of all deliveries as a list, for Administration with the unit All alone."""
 
 from __future__ import annotations
 

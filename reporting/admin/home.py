@@ -88,7 +88,7 @@ class Home:
 
 
 def home(user: Actor) -> Home:
-    """The first page of `user`, of what he may read."""
+    """The first page of `user`, with what they may read."""
     now = timezone.now()
     known = _moving_or_recent(user, now)
     numbers = counters_of(known)
@@ -184,7 +184,7 @@ def _by_day(sent: Iterable[Delivery], numbers: dict[int, Counters], now: datetim
 
 
 def _alerts(deliveries: Iterable[Delivery], numbers: dict[int, Counters], now: datetime) -> list[Warned]:
-    """What is held up, and what meets a criterion of domain.md §10.3 at its default limits; the gravest first."""
+    """What is held up, and what meets a criterion of alerts at its default limits; the gravest first."""
     found = []
     for d in deliveries:
         if d.hindrance and d.state in RUNNING:

@@ -1,4 +1,4 @@
-"""The page of one customer: who he is, his touchpoints, and the time-line."""
+"""The page of one profile: who they are, their touchpoints, and the time-line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The mail of an alert dashboard: a summary by criterion, the gravest first, then the deliveries of each.
 
-As text, and as HTML with the colours of the alert types (domain.md §10.3).
+As text, and as HTML with the colours of the alert types.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Section:
 
 
 def percent(part: int, whole: int) -> str:
-    """Two decimals, as alerts show them (domain.md §7.5)."""
+    """Two decimals, as alerts show them."""
     return f"{100 * part / whole:.2f} %" if whole else "0.00 %"
 
 

@@ -55,7 +55,7 @@ class FiguresSerializer(Selectable, serializers.ModelSerializer[Figures]):
 
 
 class TrackingLogSerializer(Selectable, serializers.ModelSerializer[TrackingLog]):
-    """One thing that one recipient did, or a machine before him (`machine`, and the `rule` that says so). `hidden`: of
+    """An act of one recipient, or of a machine before them (`machine`, and the `rule` that says so). `hidden`: of
     another unit, so it is not told who that is."""
 
     hidden = serializers.BooleanField(read_only=True, default=False)
@@ -198,6 +198,6 @@ class HistoryView(InUnits, generics.GenericAPIView[Profile]):
 
     @extend_schema(responses=HistorySerializer, operation_id="profiles_history_retrieve")
     def get(self, request: Request, pk: int) -> Response:
-        """Newest first (domain.md §10.5)."""
+        """Newest first."""
         found = history(self.get_object(), permissions.readable_campaigns(request.user))
         return Response(HistorySerializer(found).data)

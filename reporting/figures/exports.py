@@ -45,7 +45,7 @@ def safe(value: Any) -> Any:
 
 
 def file_name(selection: RowSet, ending: str) -> str:
-    """Like sending_logs_20260501_134500.csv (domain.md §10.4)."""
+    """Like sending_logs_20260501_134500.csv."""
     return f"{selection.name.replace('-', '_')}_{timezone.localtime():%Y%m%d_%H%M%S}.{ending}"
 
 

@@ -1,4 +1,4 @@
-"""A profile's history: what was sent to him and what he did, newest first (domain.md §10.1)."""
+"""A profile's history: what was sent to them and what they did, newest first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that a profile's page shows. Touchpoints: messages that reached him, and what he did with them himself."""
+    """All that a profile's page shows. Touchpoints: messages that reached the person, and what they did with them."""
 
     entries: Sequence[Entry]
     first: datetime | None
@@ -92,7 +92,7 @@ def _sent(logs: Iterable[SendingLog]) -> Iterable[Entry]:
 
 
 def _proofs(profile: Profile, readable: Any) -> Iterable[Entry]:
-    """What was sent as he would get it, to somebody else: shown, and counted as no touchpoint."""
+    """Proofs with this profile's data, sent to somebody else: shown, and counted as no touchpoint."""
     found = ProofRecipient.objects.filter(profile=profile, proof__delivery__campaign__in=readable)
     for reader in found.select_related("proof__delivery").order_by("-pk")[:MOST]:
         words = _("Proof %(n)s, to %(address)s") % {"n": reader.proof.number, "address": reader.address}

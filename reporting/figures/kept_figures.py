@@ -1,6 +1,6 @@
 """A delivery's open and click figures from its tracking logs: refreshed hourly, or all at once by Compute stats.
 
-Formulas of domain.md §7.5: over rows with status Sent alone, distinct rows, never sums of daily uniques.
+Formulas (concepts.md, The figures): over rows with status Sent alone, distinct rows, never sums of daily uniques.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def check_drift(seconds: float) -> list[Delivery]:
     Nothing is corrected: whoever is told can look first, and Compute stats corrects.
     """
     until = time.monotonic() + seconds
-    since = timezone.now() - timedelta(days=8)  # bounces come for a week (domain.md §7.3)
+    since = timezone.now() - timedelta(days=8)  # bounces come for a week
     found = []
     for delivery in Delivery.objects.filter(confirmed_at__gte=since).order_by("-pk"):
         drift = recount.drifts(delivery.pk)

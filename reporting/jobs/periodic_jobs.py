@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-DAILY = {  # name: (task, hour of the day); hours of domain.md §11
+DAILY = {  # name: (task, hour of the day)
     "Check counters against logs": ("check_drift", 3),
     "Delete what is over its time": ("purge", 4),
 }

@@ -1,4 +1,4 @@
-"""What is deleted when (domain.md §11). Figures outlive the logs that they were counted from.
+"""What is deleted when (configuration.md, How long things are kept). Figures outlive the logs they were counted from.
 
 A delivery's logs go some months after its end: its counters stand on its batches and on itself, and stay. After two
 years the delivery goes with all that belongs to it, but for executions aggregated by month or year. Rows go some
@@ -63,7 +63,7 @@ def purge(seconds: float) -> bool:
     except OutOfTime:
         return False
     TrackingBuffer.objects.filter(folded_at__lt=now - timedelta(days=30)).delete()
-    export_progress.forget(now - timedelta(days=7))  # temporary data (domain.md §11)
+    export_progress.forget(now - timedelta(days=7))  # temporary data
     return True
 
 

@@ -1,4 +1,4 @@
-"""When a delivery is worth an alert (domain.md §10.3). Pure: facts and limits in, a yes or no out.
+"""When a delivery is worth an alert (concepts.md, What alerts tell). Pure: facts and limits in, a yes or no out.
 
 Everything is compared strictly: a ratio of 5 % is no alert where the limit is 5 %. But a delivery of just the minimum
 size counts: "at least 50 recipients" (Campaign Classic's Delivery monitoring).

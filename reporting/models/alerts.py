@@ -1,4 +1,4 @@
-"""Alert dashboards, their criteria, and what was told (domain.md §10.3)."""
+"""Alert dashboards, their criteria, and what was told (concepts.md, What alerts tell)."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ class AlertCriterion(models.Model):
         choices=[(level.name, _(level.value)) for level in Level],
         help_text=_("Empty: as is usual for the criterion."),
     )
-    columns = models.JSONField(
-        _("indicators"), default=list, blank=True
-    )  # names in alerts/mail.py; none: all
+    columns = models.JSONField(_("indicators"), default=list, blank=True)  # names in alerts/mail.py; none: all
     once_a_day = models.BooleanField(
         _("first occurrence of the day only"), default=True, help_text=_("Off: in every mail.")
     )

@@ -11,7 +11,7 @@ from deliveries.models import Delivery, SendingLog
 
 
 class TrackingType(models.IntegerChoices):
-    """What happened (domain.md §9, documented codes)."""
+    """What happened, with the codes of Adobe Campaign."""
 
     CLICK = 1, _("Email click")
     OPEN = 2, _("Open")
@@ -19,7 +19,7 @@ class TrackingType(models.IntegerChoices):
     MIRROR = 6, _("Mirror page")
 
 
-OPENING = (1, 2, 3, 6, 10, 11)  # each of them implies an open (domain.md §7.5)
+OPENING = (1, 2, 3, 6, 10, 11)  # each of them implies an open (concepts.md, The figures)
 CLICKING = (1, 10, 11)
 
 

@@ -1,4 +1,4 @@
-"""The reports of what recipients did: opens, opt-outs, complaints, and their clicks by URL and category (§10.6)."""
+"""The reports of what recipients did: opens, opt-outs, complaints, and their clicks by URL and category."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The reports of a delivery and of a campaign: tables, each with a picture. No HTML here but the pictures.
 
-Reports are rates over what was processed (domain.md §7.5); the dashboard may show others.
+Reports are rates over what was processed (concepts.md, The figures); the dashboard may show others.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _left_out(campaign: Campaign) -> Report:
 
 
 def fatigue(days: int = 15) -> Report:
-    """How many messages profiles were sent within the last days. Ignores campaigns and rights, as it must (§3.4).
+    """How many messages profiles were sent within the last days. Ignores campaigns and rights, as it must.
 
     Of a sample, evenly spread: counting the rows of everybody would take minutes where there are millions.
     """

@@ -29,14 +29,14 @@ _SCANNER = re.compile(
     r"fortinet|ironport|sophos|checkpoint|zscaler|safelinks|slack-imgproxy|facebookexternalhit|whatsapp|skypeuri",
     re.IGNORECASE,
 )
-# These load an image when a person opens the mail, on his behalf: the open is his.
+# These load an image when a person opens the mail, on their behalf: the open is theirs.
 _ON_BEHALF = re.compile(r"googleimageproxy|yahoomailproxy|outlook|office", re.IGNORECASE)
 _APPLE_PROXY = "Mozilla/5.0"  # Mail Privacy Protection says this and nothing more, for mails that nobody opened too
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One event: seconds since 1970, type (domain.md §9), link or None, and who asked how."""
+    """One event: seconds since 1970, type (models.TrackingType), link or None, and who asked how."""
 
     at: float
     type: int
@@ -49,7 +49,7 @@ class Touch:
 def judge(touches: Sequence[Touch], sent_at: float | None, links: int) -> list[str]:
     """What each event of one recipient is: the rule that makes it a machine's, or '' for a person's.
 
-    In: his events in any order, when his message was handed over (None: unknown), and how many links it has.
+    In: their events in any order, when their message was handed over (None: unknown), and how many links it has.
     Rules: head, agent, proxy (Apple), prefetch, burst, company (close to one of the last two, from the same program
     and network).
     """

@@ -20,7 +20,7 @@ SUFFIX = ".events"
 
 
 class Event(NamedTuple):
-    """One request: milliseconds since 1970, sending log, type (domain.md §9), link or -1, and who asked how."""
+    """One request: milliseconds since 1970, sending log, type (models.TrackingType), link or -1, and who asked how."""
 
     at: int
     log_id: int

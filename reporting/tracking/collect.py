@@ -105,7 +105,7 @@ def opened(token: str, seen: Visit) -> bool | None:
 def clicked(token: str, link: int, seen: Visit) -> str:
     """Keep a click. Out: the address to go on to; '' if there is none to be had.
 
-    A person who clicks gets where he wants even when the click cannot be kept.
+    People who click get where they want even when the click cannot be kept.
     """
     found = destinations.of_link(token, link)
     if found is None or not found.url:

@@ -169,5 +169,5 @@ def _first_times(rows: Iterable[TrackingLog], recipients: Mapping[int, Recipient
 
 
 def _table(recipient: Recipient) -> str:
-    """Where his sending log is; of the control group, which no batch has, somewhere."""
+    """The table of the recipient's sending log; for the control group, which is in no batch, all of them."""
     return partition_lookup.ALL if recipient.batch_id is None else partition_lookup.of_batch(recipient.batch_id)

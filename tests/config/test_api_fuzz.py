@@ -87,7 +87,7 @@ def machine(header: dict[str, str], blind: bool, sent: list[str]) -> Any:
         def validate_response(self, response: Any, case: Any, **options: Any) -> None:
             sent.append(f"{case.method} {case.path}")
             case.validate_response(response, checks=CHECKS)
-            assert not (blind and MARK in response.text), f"{case.method} {case.path} told what is not his"
+            assert not (blind and MARK in response.text), f"{case.method} {case.path} told what belongs to others"
 
     return Program
 
@@ -107,7 +107,7 @@ def run(header: dict[str, str], *, blind: bool, examples: int, steps: int) -> No
     assert len(sent) >= examples * steps // 4
 
 
-def test_a_guest_who_asks_anything_breaks_nothing_and_sees_his_own_alone(bearer: Any, caplog: Any) -> None:
+def test_a_guest_who_asks_anything_breaks_nothing_and_sees_their_own_alone(bearer: Any, caplog: Any) -> None:
     caplog.set_level("CRITICAL", "django")
     run(bearer("guest"), blind=True, examples=6, steps=8)
 

@@ -27,6 +27,9 @@ FILE = re.compile(r"[\w.-]+\.(?:py|toml|md|yaml|yml|lock|conf|cf|service)")
 TEST = re.compile(r"::(test_\w+)")
 MODULE = re.compile(r"-m (tests(?:\.\w+)+)")
 COMMAND = re.compile(r"manage\.py ([a-z_]+)")
+# The source refers to (security.md, Roles and units) for the rule it follows; a line may end within.
+RULE = re.compile(r"(?<![\w/])(?:config/docs/)?([a-z][\w/-]*\.md)(?:, ([A-Z][\w' ]*\w))?")
+SOURCE = [path for app in ("campaigns", "deliveries", "reporting", "config") for path in (ROOT / app).rglob("*.py")]
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -103,6 +106,14 @@ def test_every_command_is_there(document: Path) -> None:
     assert [name for name in COMMAND.findall(text_of(document)) if name not in known] == []
     modules = [name.replace(".", "/") for name in MODULE.findall(text_of(document))]
     assert [name for name in modules if not is_there(f"{name}.py") and not is_there(f"{name}/__main__.py")] == []
+
+
+def test_every_chapter_that_the_source_refers_to_is_there() -> None:
+    rules = {rule for path in SOURCE for rule in RULE.findall(re.sub(r"\s+(?:# )?", " ", path.read_text()))}
+    there = {path.relative_to(DOCS).as_posix(): path for path in DOCS.rglob("*.md")}
+    chapters = {name: {"", *re.findall(r"^#+ (.+)$", text_of(path), re.M)} for name, path in there.items()}
+    missing = [rule for rule in rules if rule[1] not in chapters.get(rule[0], ())]
+    assert len(rules) > 20 and missing == []
 
 
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:

@@ -105,7 +105,7 @@ def _term_group(trial: Trial) -> None:
 
 @fault("SIGSTOP past the lease and back", CONNECTIONS, databases=("postgres",), quick="postgres", early=True, **LONG)
 def _sleeper(trial: Trial) -> None:
-    """Another host takes the batch over while its worker sleeps; he wakes and must keep still."""
+    """Another host takes the batch over while its worker sleeps; that one wakes and must keep still."""
     trial.second()
     trial.start()
     trial.wait_holder("host1")
@@ -231,7 +231,7 @@ def _clock_back(trial: Trial) -> None:
 
 @fault("a poison recipient", poisoned=1, early=True, recipients=300, behaviour="accept")
 def _poison(trial: Trial) -> None:
-    """Whichever worker builds his message dies."""
+    """Whichever worker builds this recipient's message dies."""
     trial.replace_host(["-m", "tests.faults.poisoned", "guard"])
 
 

@@ -1,4 +1,4 @@
-"""`guard` and `qcluster` of a product in which one recipient is poison: whichever worker builds his message dies."""
+"""`guard` and `qcluster` of a product with one poison recipient: whichever worker builds that message dies."""
 
 from __future__ import annotations
 

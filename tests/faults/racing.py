@@ -4,7 +4,7 @@
 
 Half of the confirmations go through the API, half through the admin. Then, round after round, one confirmation races
 with one edit through each of the API and the message form: `slipped` counts confirmed messages that no longer are what
-was confirmed, `unlocked` those that could be edited again, `neither` rounds in which nobody got his way.
+was confirmed, `unlocked` those that could be edited again, `neither` rounds that nobody won.
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ _IN_UNIT = (
 
 
 def placed(name: str, unit: Any, *roles: str) -> Any:
-    """Somebody with these roles by a group of his own, which stands in that unit."""
+    """A user with these roles by a group of their own, which stands in that unit."""
     from django.contrib.auth.models import Group, User
 
     from campaigns.accounts import permissions
@@ -505,7 +505,7 @@ SLOWER = (pytest.param(kind, marks=pytest.mark.slow) for kind in (*"EHNPSADVU", 
 
 
 @pytest.mark.parametrize("kind", ["*", *SLOWER])
-def test_nobody_gets_further_than_his_rights(world: dict[str, Any], kind: str, caplog: Any) -> None:
+def test_nobody_gets_further_than_their_rights(world: dict[str, Any], kind: str, caplog: Any) -> None:
     caplog.set_level("CRITICAL", "django")  # refusals by the hundred
     client, wrong = Client(raise_request_exception=False), []
     if world["people"][kind] is not None:

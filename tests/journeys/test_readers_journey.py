@@ -39,7 +39,7 @@ FIGURES = (
 
 
 class ReadHouse(House):
-    """A house whose recipients read: each comes from an address of his own, as a proxy tells."""
+    """A house whose recipients read: each comes from an address of their own, as a proxy tells."""
 
     @property
     def base(self) -> str:

@@ -76,6 +76,6 @@ class Profile(Consenting):
         return self.email or f"#{self.pk}"
 
     def save(self, *args: object, **kwargs: object) -> None:
-        """Lower-case the address first: quarantine and duplicates match exactly (domain.md §8)."""
+        """Lower-case the address first: quarantine and duplicates match exactly (deliverability.md, Quarantine)."""
         self.email = self.email.strip().lower()
         super().save(*args, **kwargs)  # type: ignore[arg-type]

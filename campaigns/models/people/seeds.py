@@ -1,5 +1,5 @@
-"""Test profiles: addresses of our own that get proofs, and real sends as traps (domain.md §1, "seeds"); never part of a
-target."""
+"""Test profiles: addresses of our own that get proofs, and real sends as traps (proofs-and-tracking.md, Traps); never
+part of a target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUOTED = (*(name for name in PERSONAL_FIELDS if name != "mobile"), "email_format
 
 
 class TestProfile(models.Model):
-    """Somebody fictitious, or of us, with what a message may quote of him. The address is stored in lower case."""
+    """A fictitious person, or one of us, with the values that a message quotes. The address is kept in lower case."""
 
     __test__ = False  # pytest takes the name for a test
 

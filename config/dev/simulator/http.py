@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse_other_names(self) -> None:
         """A stranger's host name that resolves to loopback must not read the mail through the
-        browser (DNS rebinding); off loopback the operator has opened the door himself."""
+        browser (DNS rebinding); off loopback the operator has chosen to be reached."""
         own = str(self.server.server_address[0])
         asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         if ip_address(own).is_loopback and asked not in (own, "localhost", "127.0.0.1", "::1"):

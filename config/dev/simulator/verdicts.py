@@ -153,7 +153,7 @@ class Personality:
     unknown or busy, and what is called with each kept message.
 
     `after_acceptance` is called as (entry, the message as it came) in the SMTP thread once the
-    message is on disk and before its answer leaves; whoever needs time takes a thread of his own.
+    message is on disk and before its answer leaves; what needs time takes its own thread.
     """
 
     seed: int = 7

@@ -74,7 +74,7 @@ def rights_of(user: Actor, delivery: Delivery) -> Rights:
 
 
 def buttons(delivery: Delivery, rights: Rights, stale: Sequence[str] = (), missing: bool = False) -> tuple[Button, ...]:
-    """The action bar in this state for these rights (domain.md §2.4).
+    """The action bar in this state for these rights.
 
     In: `stale`: what changed since it was prepared; `missing`: there may be people whom an ended one did not reach.
     """
@@ -164,7 +164,7 @@ def _expired(delivery: Delivery) -> bool:
 
 
 def notes(delivery: Delivery, rights: Rights) -> list[Banner]:
-    """Why a button that one would expect is missing (domain.md §2.1)."""
+    """Why a button that one would expect is missing."""
     text = "" if delivery.state in ENDED else _why_not(delivery, rights)
     return [Banner("info", text)] if text else []
 

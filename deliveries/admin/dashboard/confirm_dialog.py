@@ -1,4 +1,4 @@
-"""What the Confirm dialog states (domain.md §2.5): facts computed when it opens, never remembered.
+"""What the Confirm dialog states: facts computed when it opens, never remembered (howto/confirm-dialog.md).
 
 A view model like page.py. It predicts from the campaign's last finished delivery; the prediction decides nothing.
 """
@@ -82,7 +82,7 @@ def _sentence(delivery: Delivery, now: datetime) -> str:
 
 
 def _spread_sentence(delivery: Delivery, now: datetime) -> str:
-    """Each recipient at a time of his own: the first and the last instant, and how many are past."""
+    """Each recipient at their own time: the first and the last instant, and how many are past."""
     schedule: Schedule = delivery.message.schedule
     if schedule.mode == Schedule.Mode.FORMULA:
         return _formula_sentence(delivery, now)

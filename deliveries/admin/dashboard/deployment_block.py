@@ -1,4 +1,4 @@
-"""The Deployment block: what it says in each state (domain.md §2.3), its figures, its balance, its pace.
+"""The Deployment block: what it says in each state, its figures, its balance, its pace.
 
 A view model: dataclasses of words and numbers, no HTML. Everything comes from the delivery's own row and the counters
 of its batches; no log row is read.
@@ -240,7 +240,7 @@ def _share_tile(name: str, label: str, figure: Figure, percent: str, hint: str, 
 
 
 def kpi_tiles(delivery: Delivery, counters: Counters) -> tuple[Tile, ...]:
-    """The six figures of domain.md §7.5, each with what it is a share of."""
+    """The six figures, each with what it is a share of (concepts.md, The figures)."""
     k = kpis(counters, feedback_service=delivery.feedback_service)
     base = _("of To deliver") if delivery.feedback_service else _("of what was processed")
     rates = _("of Delivered")
@@ -257,19 +257,19 @@ def kpi_tiles(delivery: Delivery, counters: Counters) -> tuple[Tile, ...]:
 
 
 def _delivered_tone(figure: Figure) -> str:
-    """Green when high, red at 0 % (domain.md §2.3); neither before anything was processed."""
+    """Green when high, red at 0 %; neither before anything was processed."""
     if figure.ratio >= 0.9:
         return "good"
     return "bad" if figure.of and not figure.count else ""
 
 
 def _bounces_tone(figure: Figure) -> str:
-    """Red from 5 % on, the ratio that alerts speak of (domain.md §10.3)."""
+    """Red from 5 % on, the ratio that alerts speak of (concepts.md, What alerts tell)."""
     return "bad" if figure.ratio > 0.05 else ""
 
 
 def _balances(delivery: Delivery, counters: Counters) -> tuple[Balance, ...]:
-    """The two ledgers of the house, as far as there is something to add up."""
+    """The two ledgers, as far as there is something to add up."""
     if delivery.state < State.READY:
         return ()
     to_deliver = (_("to deliver"), delivery.to_deliver)
@@ -340,7 +340,7 @@ def _provisional(delivery: Delivery, counters: Counters) -> str:
     """Why the figures of a finished delivery may still move; empty when they are final or nothing is finished."""
     if delivery.state != State.FINISHED or not delivery.finished_at:
         return ""
-    until = delivery.finished_at + timedelta(days=7)  # mail servers report bounces for up to a week (domain.md §7.3)
+    until = delivery.finished_at + timedelta(days=7)  # mail servers report bounces for up to a week
     if timezone.now() >= until and not counters.pending:
         return ""
     return _("Provisional: bounces may still come in until %(until)s.") % {"until": formats.moment(until)}

@@ -1,4 +1,4 @@
-"""The message dashboard (domain.md §2) as a view model: buttons, banners, blocks, and what Confirm is about to do.
+"""The message dashboard as a view model: buttons, banners, blocks, and what Confirm is about to do.
 
 Dataclasses of words and numbers; the templates add the HTML and nothing else. Buttons and notes follow the same rights
 that lifecycle/commands.py enforces: they spare people a refusal, they protect nothing.
@@ -125,7 +125,7 @@ def _other_form(delivery: Delivery) -> list[Banner]:
 
 
 def _waiting_rules(delivery: Delivery) -> list[Banner]:
-    """The blue note of domain.md §4.4."""
+    """A note on each fatigue rule that does not run, since the delivery has no contact date."""
     waiting = fatigue_rules.waiting(delivery) if delivery.state not in CONFIRMED else []
     text = _("Fatigue rules are not run without a contact date: %(rules)s. Set one in the schedule to have them run.")
     return [Banner("info", text % {"rules": ", ".join(map(str, waiting))})] if waiting else []

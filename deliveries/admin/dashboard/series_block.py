@@ -1,6 +1,6 @@
 """The dashboard of a series, the parent of a recurrence's executions: when the next come, and their figures summed.
 
-A view model like deployment_block.py, whose block it fills. A series itself is never sent (domain.md §5.1).
+A view model like deployment_block.py, whose block it fills. A series itself is never sent.
 """
 
 from __future__ import annotations

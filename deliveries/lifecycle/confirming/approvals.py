@@ -1,9 +1,9 @@
 """Whether a delivery was approved: asked by Confirm and by the dashboard. lifecycle/approving.py writes what is
 read here.
 
-An approval holds for the fingerprint that its giver saw: what is prepared differently later needs another (house:
-confirming is sealed). Who gives it holds Start deliveries in the campaign and is not who prepared, and both must be so
-still. A refusal outlives its author: it stands whatever becomes of the account.
+An approval holds for the fingerprint that its giver saw: what is prepared differently later needs another
+(proofs-and-tracking.md, Approval by another person). Its giver holds Start deliveries in the campaign and did not
+prepare, and both must still be so. A refusal outlives its author: it stands whatever becomes of the account.
 """
 
 from __future__ import annotations

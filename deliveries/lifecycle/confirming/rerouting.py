@@ -1,7 +1,7 @@
 """A confirmed delivery goes by the mail server that was confirmed: another one is told, and waits for a Resume.
 
 An administrator may point a routing elsewhere at any time, and it takes effect at once (sealing.around). What is under
-way then pauses itself: whoever holds Start deliveries reads where it would go now, and decides (domain.md §15.1).
+way then pauses itself: whoever holds Start deliveries reads where it would go now, and decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Sends proofs (domain.md §10.2): to test profiles, or as profiles of the target get it, to other addresses.
+"""Sends proofs: to test profiles, or as profiles of the target get it, to other addresses (proofs-and-tracking.md,
+Proofs).
 
 Where they may go is asked in addresses.py, how many a day in limits.py. A proof needs no approval.
 
@@ -209,7 +210,7 @@ def _number(delivery: Delivery, proof: Proof, mails: Iterable[ProofRecipient], p
 def subject_prefix(message: Any, number: int, own: str = "", *, real: bool = False) -> str:
     """What stands before the subject: “[Proof 1] ”; empty if the message wants none. `own`: a row's own prefix.
 
-    Where a `real` profile's data is shown the mark stands first, whatever message and row want (domain.md §15.8).
+    Where a `real` profile's data is shown the mark stands first, whatever message and row want.
     """
     prefix = own.strip() or message.proof_prefix.strip()
     if real:

@@ -1,5 +1,5 @@
-"""Runs of a recurrence that land in an execution which is there already (domain.md §5.1): its period is prepared once,
-and each later run adds those who have come since, with the content that was prepared.
+"""Runs of a recurrence that land in an execution which is there already (concepts.md, When it leaves): its period is
+prepared once, and each later run adds those who have come since, with the content that was prepared.
 
 An addition is a preparation without the parts that concern content: same arbitration, rows in batches of its own. It
 may die anywhere and is carried on by another: whoever is in the execution's logs is never added again.

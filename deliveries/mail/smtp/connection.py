@@ -217,7 +217,7 @@ class Connection(Channel):
             elif head.hollow:  # RFC 2920 §3.1: only a dot
                 head.stage = LONE_DOT
                 self.write(b".\r\n")
-            else:  # a recipient stands though MAIL was refused: even a dot alone would reach him
+            else:  # a recipient stands though MAIL was refused: even a dot alone would reach them
                 self._end("The server asked for the message of a sender that it had refused.")
         elif code >= 400:
             self._refused(head, answer)

@@ -1,4 +1,4 @@
-"""When each recipient of a preparation is due, where that differs from one to the next (domain.md §5).
+"""When each recipient of a preparation is due, where that differs from one to the next (concepts.md, When it leaves).
 
 Computed while the people are in a temporary table (target.py), so that later edits of profiles change nothing.
 """

@@ -1,4 +1,4 @@
-"""When a delivery starts and until when messages may leave (domain.md §5 and §6: validity)."""
+"""When a delivery starts and until when messages may leave (deliverability.md, Validity)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from campaigns.models import Message, Schedule
 from deliveries.models import Delivery
 
-EFFECTIVE_LIMIT = timedelta(days=3.5)  # a longer duration is accepted and not used (domain.md §13, C8)
+EFFECTIVE_LIMIT = timedelta(days=3.5)  # a longer duration is accepted and not used
 
 
 def contact_date(message: Message, confirmed_at: datetime) -> datetime:
@@ -30,7 +30,7 @@ def sending_limit(message: Message, start: datetime) -> datetime:
 
 
 def is_spread(message: Message) -> bool:
-    """True if each recipient has an own due time, by the clock where he lives or by a formula."""
+    """True if each recipient has their own due time, by the clock where they live or by a formula."""
     schedule: Schedule | None = getattr(message, "schedule", None)
     return schedule is not None and schedule.is_spread
 
@@ -49,5 +49,5 @@ def is_late(slot: datetime, now: datetime) -> bool:
 
 
 def start_by(start: datetime, now: datetime) -> datetime:
-    """From when on starting would be so late that somebody must say again that he wants it."""
+    """From when on starting would be so late that a person must confirm again."""
     return max(start, now) + timedelta(minutes=settings.START_GRACE_MINUTES)

@@ -1,7 +1,8 @@
 """How many people an execution of a series would reach that the one before did not.
 
-Members of lists and values of profiles are data (domain.md §15.1): who prepares may change them while a series runs
-that asks nobody. So the log of each execution tells how many came by that, before anything leaves.
+Members of lists and values of profiles are data (concepts.md, What starts without being asked): who prepares may
+change them while a series runs that asks nobody. So the log of each execution tells how many came by that, before
+anything leaves.
 """
 
 from __future__ import annotations

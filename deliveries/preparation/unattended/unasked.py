@@ -1,4 +1,4 @@
-"""Whether a delivery starts without being asked for again, and in whose name (domain.md §15.1).
+"""Whether a delivery starts by itself, and in whose name (concepts.md, What starts without being asked).
 
 Somebody with Start deliveries confirms such a start in advance: by asking for the preparation of a message whose
 schedule wants no confirmation, or by switching a series on. Their name stands under what they saw, and under nothing

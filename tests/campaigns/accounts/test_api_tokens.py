@@ -157,7 +157,7 @@ def test_people_see_and_end_their_own_and_administrators_everybodys(starter: Any
     assert program(secret).get("/api/messages/").status_code == 401
 
 
-def test_an_administrator_of_a_part_of_the_tree_sees_his_own_alone(starter: Any, make_user: Any) -> None:
+def test_an_administrator_of_a_part_of_the_tree_sees_their_own_alone(starter: Any, make_user: Any) -> None:
     part = OrganizationalUnit.objects.create(label="France", name="france", parent_id=ROOT)
     chief = make_user("chief", "Administrators")
     GroupUnit.objects.filter(group__user=chief).update(unit=part)

@@ -89,7 +89,7 @@ def test_a_guesser_elsewhere_does_not_lock_the_person_out(anna: User) -> None:
     assert is_in(log_in(Client(), "anna", address=HERE))
 
 
-def test_a_thousand_addresses_cannot_lock_the_person_out_of_a_browser_that_he_has_used(anna: User) -> None:
+def test_a_thousand_addresses_cannot_lock_people_out_of_a_browser_that_they_have_used(anna: User) -> None:
     own = Client()
     assert is_in(log_in(own, "anna"))
     own.post("/admin/logout/")
@@ -185,7 +185,7 @@ def code_now(user: User, later: int = 0) -> str:
 
 @pytest.fixture
 def with_factor(anna: User) -> list[str]:
-    """anna has a second factor; her recovery codes."""
+    """anna has a second factor. Out: the recovery codes."""
     second_factor.begin(anna)
     codes = second_factor.confirm(anna, code_now(anna, -1))
     assert codes

@@ -115,7 +115,7 @@ def test_nobody_without_a_unit_logs_in(client, make_user):
     assert client.get("/api/messages/", headers=token).status_code == 401
 
 
-def test_what_somebody_makes_gets_his_unit(client, at, tree):
+def test_what_somebody_makes_gets_their_unit(client, at, tree):
     from campaigns.models import Audience
 
     client.force_login(at("paris", permissions.PREPARERS))
@@ -151,7 +151,7 @@ def test_programs_neither_change_nor_learn_of_profiles_beside(client, at, tree):
 # --- Giving -----------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_gives_what_he_does_not_hold(at, tree):
+def test_nobody_gives_what_they_do_not_hold(at, tree):
     chief, group = at("paris", permissions.ADMINISTRATORS), at("paris", name="other").groups.get()
     with pytest.raises(PermissionDenied, match="Start deliveries"):
         grants.give(chief, group, [permissions.STARTERS], tree["paris"])
@@ -161,10 +161,10 @@ def test_nobody_gives_what_he_does_not_hold(at, tree):
     assert grants.roles_of(group) == [permissions.SUPERVISORS]
 
 
-def test_an_administrator_cannot_put_himself_or_others_into_a_group_that_holds_more(at):
+def test_an_administrator_cannot_put_anybody_into_a_group_that_holds_more(at):
     chief, other = at("paris", permissions.ADMINISTRATORS), at("paris", name="other")
     starters = Group.objects.filter(name=permissions.STARTERS)
-    with pytest.raises(PermissionDenied, match="himself"):
+    with pytest.raises(PermissionDenied, match="to yourself"):
         grants.put_into_groups(chief, chief, starters)
     with pytest.raises(PermissionDenied, match="more than you hold"):
         grants.put_into_groups(chief, other, starters)
@@ -172,7 +172,7 @@ def test_an_administrator_cannot_put_himself_or_others_into_a_group_that_holds_m
     assert grants.roles_of(other.groups.get()) == [permissions.ADMINISTRATORS, permissions.SUPERVISORS]
 
 
-def test_the_form_does_not_let_an_administrator_raise_himself(client, at):
+def test_the_form_does_not_let_administrators_raise_themselves(client, at):
     chief = at("all", permissions.ADMINISTRATORS, name="chief")
     client.force_login(chief)
     values = {"username": "chief", "is_active": "on", "is_staff": "on", "held_roles": [permissions.STARTERS],
@@ -187,9 +187,9 @@ def test_a_unit_that_somebody_above_gave_is_not_taken(at, tree):
         grants.give(chief, group, [], tree["montmartre"])
 
 
-def test_nobody_gives_to_a_group_that_he_is_in_and_nobody_changes_a_built_in_one(at, tree):
+def test_nobody_gives_to_a_group_of_their_own_and_nobody_changes_a_built_in_one(at, tree):
     chief = at("all", permissions.ADMINISTRATORS)
-    for group, why in ((chief.groups.get(), "himself"), (Group.objects.get(name=permissions.PREPARERS), "fixed")):
+    for group, why in ((chief.groups.get(), "to yourself"), (Group.objects.get(name=permissions.PREPARERS), "fixed")):
         with pytest.raises(PermissionDenied, match=why):
             grants.give(chief, group, [permissions.SUPERVISORS], tree["all"])
 
@@ -207,7 +207,7 @@ def test_into_which_groups_an_administrator_may_put_people(at, in_paris):
     assert set(grants.groups_within(chief).filter(pk__in=asked)) == {here}
 
 
-def test_nobody_becomes_by_a_password_one_who_holds_a_grant_that_he_does_not(at, in_paris):
+def test_nobody_sets_the_password_of_one_who_holds_a_grant_that_they_do_not(at, in_paris):
     chief, friend, member = (at("paris", *roles, name=name) for roles, name in (
         ((permissions.ADMINISTRATORS,), "chief"), ((), "friend"), ((), "member"),
     ))  # fmt: skip
@@ -246,7 +246,7 @@ def test_each_ground_is_named_and_no_other(at, in_paris, make_user):
         ("montmartre", (permissions.STARTERS,), "low"), ("paris", (), "own"), ("lyon", (), "member"),
         ("paris", (permissions.STARTERS,), "gone"),
     ))  # fmt: skip
-    assign_perm("campaigns.start_deliveries", low, in_paris)  # his role does not reach so high
+    assign_perm("campaigns.start_deliveries", low, in_paris)  # the role does not reach so high
     assign_perm("campaigns.start_deliveries", member.groups.get(), in_paris)
     own.user_permissions.set(permissions.permissions_of(permissions.STARTERS))
     gone.is_active = False

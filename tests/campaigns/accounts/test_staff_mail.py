@@ -1,4 +1,4 @@
-"""Notices to staff: each kind can be switched off by its reader, on a page of his own."""
+"""Notices to staff: readers can switch off each kind, on a page of their own."""
 
 import pytest
 from django.test import Client
@@ -75,7 +75,7 @@ def test_mails_are_in_the_language_that_their_reader_chose_at_the_foot_of_a_page
     ]
 
 
-def test_until_then_in_the_one_in_which_he_first_logged_in(make_user):
+def test_until_then_in_the_one_of_the_first_log_in(make_user):
     anna, given = make_user("anna"), {"username": "anna", "password": "pass-word-9"}
     assert language(anna) == "en"
     for browser in ("ja", "fr"):
@@ -90,7 +90,7 @@ def test_a_program_that_logs_in_tells_nothing_of_what_its_owner_reads(make_user)
     assert language(anna) == "en"
 
 
-def test_who_is_asked_to_confirm_is_asked_in_his_language(message, routing, starter, client, mailoutbox):
+def test_who_is_asked_to_confirm_is_asked_in_their_language(message, routing, starter, client, mailoutbox):
     from deliveries.lifecycle import auto_start, commands
     from deliveries.models import Delivery
     from deliveries.models.states import State

@@ -371,7 +371,7 @@ def test_administrators_grant_rights_on_a_campaign_and_it_is_written_down(client
     assert f"Rights of user #{guest.pk}: start_deliveries." in history
 
 
-def test_nobody_else_grants_rights_not_even_to_himself(client, message, starter):
+def test_nobody_else_grants_rights_not_even_to_themselves(client, message, starter):
     client.force_login(starter)
     assert client.get(url("campaign_permissions", message.campaign_id)).status_code == 403
     assert grants(client, message.campaign, starter, ["start_deliveries"]).status_code == 403

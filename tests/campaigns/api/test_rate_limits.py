@@ -60,7 +60,7 @@ def test_one_tokens_haste_is_not_anothers(starter: Any, settings: Any) -> None:
         assert client.get("/api/campaigns/").status_code == 200
 
 
-def test_who_tries_tokens_is_stopped_by_his_address(settings: Any) -> None:
+def test_who_tries_tokens_is_stopped_by_address(settings: Any) -> None:
     settings.API_ANONYMOUS_PER_MINUTE = 2
     header = {"authorization": "Token " + "a" * 64}
     answers = [APIClient().get("/api/campaigns/", headers=header) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Reports through the real database: the tables of domain.md §7.4, once each, in any order."""
+"""Reports through the real database: the tables of deliverability.md, once each, in any order."""
 
 import random
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What reports do to addresses (domain.md §8)."""
+"""What reports do to addresses (deliverability.md, Quarantine)."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The formulas of domain.md §7.5, by its test vectors, and what must hold for any counters."""
+"""The formulas of the figures (concepts.md, The figures), by vectors, and what must hold for any counters."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""When something is tried again (domain.md §6)."""
+"""When something is tried again."""
 
 from datetime import timedelta
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The ten rows of domain.md §7.4, and that the order in which reports arrive never matters."""
+"""The ten rows of deliverability.md, What comes back, and that the order in which reports arrive never matters."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The acceptance checklist (domain.md §14), each check by the doors that people use. Numbers are the checklist's.
+"""Acceptance: what must hold of a send, twenty checks by the addresses that people use.
 
 Number 3, about organisational units, is in tests/campaigns/accounts/test_permissions.py.
 """
@@ -75,7 +75,7 @@ def act(browser, delivery, name):
     return answer.content.decode()
 
 
-def test_1_a_prepare_only_user_has_no_confirm_button_but_a_note_and_his_post_is_403(client, delivery, preparer):
+def test_1_a_prepare_only_user_has_no_confirm_button_but_a_note_and_a_post_is_403(client, delivery, preparer):
     client.force_login(preparer)
     prepare(delivery, preparer)
     assert "dm-act-confirm" not in page(client, delivery) and "You cannot confirm this send" in page(client, delivery)

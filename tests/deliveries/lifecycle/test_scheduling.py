@@ -93,7 +93,7 @@ def test_any_change_of_the_schedule_refuses_the_confirmation(delivery, starter, 
 
 
 @time_machine.travel("2026-03-01 12:00+00:00", tick=False)
-def test_each_recipient_is_due_at_the_same_clock_where_he_lives(delivery, starter, settings):
+def test_each_recipient_is_due_at_the_same_clock_where_they_live(delivery, starter, settings):
     settings.BATCH_SIZE = 2
     Profile.objects.update(time_zone="Europe/Paris")
     zones = ["Asia/Tokyo", "America/New_York", "", "No/Where"]

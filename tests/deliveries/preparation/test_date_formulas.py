@@ -40,7 +40,7 @@ def make(message, routing, starter):
         yield made
 
 
-def test_each_is_due_at_his_own_date_and_without_one_at_the_contact_date(make, monkeypatch):
+def test_each_is_due_at_their_own_date_and_without_one_at_the_contact_date(make, monkeypatch):
     monkeypatch.setattr("deliveries.preparation.times.send_times.READ_AT_ONCE", 2)
     delivery = make()
     found = [at.astimezone(UTC) for at in SendingLog.objects.order_by("profile").values_list("due_at", flat=True)]

@@ -133,7 +133,7 @@ def test_rules_run_lists_first_then_by_execution_order_and_each_profile_counts_o
 def test_excluded_addresses_count_before_excluded_domains_and_duplicates_before_fatigue(
     dated, starter, typology, message
 ):
-    """Domain.md §4.1; the order of execution says nothing between kinds."""
+    """Kinds come in a fixed order (concepts.md, Who is left out); rules' order of execution counts within a kind."""
     add("ann@example.com", "bob@example.org", "bob@example.org")
     domains = rule(typology, Kind.DOMAINS, "domains", entries="example.com", order=1)
     addresses = rule(typology, Kind.ADDRESSES, "addresses", entries="ann@example.com", order=2)

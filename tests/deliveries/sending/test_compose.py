@@ -1,4 +1,4 @@
-"""What each recipient's letter says about himself: every address in it leads where the URL table has it."""
+"""What each message says of its recipient: every address in it leads where the URL table has it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def composer(message: Any, routing: Any) -> compose.Composer:
 
 
 def written(composer: compose.Composer, log_id: int) -> dict[str, str]:
-    """The parts of a recipient's message, by subtype; his List-Unsubscribe under that name."""
+    """The parts of a recipient's message, by subtype; their List-Unsubscribe under that name."""
     row = Claimed(
         log_id,
         "ann@example.org",

@@ -56,7 +56,7 @@ def rows(delivery):
     return list(SendingLog.objects.filter(delivery=delivery).order_by("pk"))
 
 
-def test_every_recipient_gets_his_message_once_and_the_delivery_is_finished(server, message, routing, tmp_path):
+def test_every_recipient_gets_the_message_once_and_the_delivery_is_finished(server, message, routing, tmp_path):
     server()
     delivery = sending_delivery(message, routing, recipients=50, batch_size=20)
     work_on_batch.send(delivery.batches.first().pk)

@@ -31,7 +31,7 @@ from tests.journeys.test_permission_matrix import world as around  # noqa: F401 
 from .roads import Actor
 from .world import SEEDLING, World
 
-# Bob is in the audience with Ann; Erik is not; Dora is, and a rule of the typology leaves her out.
+# Bob is in the audience with Ann; Erik is not; Dora is, and a rule of the typology excludes Dora.
 PEOPLE_BESIDE_ANN: dict[str, dict[str, str]] = {"Bob": {}, "Erik": {"mobile": "1"}, "Dora": {}}
 NO_MOBILE = [{"field": "mobile", "op": "is_empty"}]
 

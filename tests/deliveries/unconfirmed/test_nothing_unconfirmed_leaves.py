@@ -1,7 +1,7 @@
-"""Nothing leaves that a holder of Start deliveries has not confirmed in that form (domain.md §15.1).
+"""Nothing leaves that a holder of Start deliveries has not confirmed in that form.
 
 Whatever can be changed, by whatever road (roads.py), by people of every kind without the role: afterwards
-the world goes on (world.py), and each letter that leaves is compared with those of the form that was confirmed.
+the world goes on (world.py), and each message that leaves is compared with those of the form that was confirmed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Values of profiles and membership of lists are data, not form (domain.md §15.1): who may change them, and what that
-reaches while a delivery is scheduled or recurring. The documents tell the same table.
+"""Values of profiles and membership of lists are data, not form: who may change them, and what that
+reaches while a delivery is scheduled or recurring.
 
-A delivery is prepared for certain people: whoever comes later is not in it. Values are read when a letter is written.
+A delivery is prepared for certain people: whoever comes later is not in it. Values are read when a message is built.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def free_dan(actor: Actor, world: World) -> Any:
 
 
 def elsewhere(actor: Actor, world: World) -> Any:
-    """Ann moves to a unit from which she is out of the campaign's reach."""
+    """Ann moves to a unit that is out of the campaign's reach."""
     from campaigns.models.units import OrganizationalUnit
 
     beside = OrganizationalUnit.objects.get(name="beside")

@@ -110,7 +110,7 @@ def test_one_mail_tells_all_that_a_dashboard_asks_for_and_only_once_a_day(sent: 
 
 
 @pytest.mark.django_db
-def test_each_member_reads_it_in_his_language(sent: Any, dashboard: Any, make_user: Any) -> None:
+def test_each_member_reads_it_in_their_language(sent: Any, dashboard: Any, make_user: Any) -> None:
     ReaderLanguage.objects.create(user=make_user("lecteur", "Watch"), language="fr")
     sent(4, state=State.FAILED)
     assert evaluate.look() == 2

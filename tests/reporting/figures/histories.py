@@ -19,7 +19,7 @@ _NUMBER = {name: code for code, name in _COUNTERS.items()}
 
 
 class Row(NamedTuple):
-    """What became of a recipient: his status, and (type, by a machine) of each event."""
+    """What became of a recipient: their status, and (type, by a machine) of each event."""
 
     status: LogStatus
     events: Sequence[tuple[int, bool]]

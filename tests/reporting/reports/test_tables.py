@@ -147,7 +147,7 @@ def test_a_campaign_tells_whom_fatigue_rules_left_out(sent: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_staff_see_a_recipients_copy_without_being_taken_for_him(
+def test_staff_see_a_recipients_copy_without_being_taken_for_them(
     sent: Any, tracked: Any, preparer: Any, client: Client
 ) -> None:
     delivery = sent(1)
