@@ -18,8 +18,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from . import database, environment_file
-from .version import VERSION
+from config import database, environment_file
+from config.version import VERSION
 
 try:
     environment_file.load()
