@@ -20,6 +20,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VENV = BASE_DIR / ".venv"
 BOTH_CORES = ["-n", "auto", "--dist", "loadfile"]  # a file's tests share what they start
 LOCKS = {"up": "run.lock", "test": "test.lock"}
+NEEDED = {"up": "config/dev", "test": "tests"}  # the image has neither
 INSTALL = ["--quiet", "--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement"]
 
 
@@ -37,6 +38,8 @@ def enter(argv: list[str]) -> None:
         if (VENV / "bin/python").exists() and not inside(VENV):
             _continue_as([str(BASE_DIR / "manage.py"), *argv[1:]])
         return
+    if not (BASE_DIR / NEEDED[command]).is_dir():
+        sys.exit(f"manage.py {command}: {NEEDED[command]} is not here; run it from the source, not from the image.")
     try:
         if command == "up":
             from config.dev import up

@@ -12,8 +12,7 @@ if settings.SECRET_KEY_IS_MISSING:  # gunicorn runs no system checks
     raise ImproperlyConfigured("SECRET_KEY is not set. Set it to 50 or more random characters.")
 _django = get_wsgi_application()
 
-from config.dev.demo_door import DemoDoor  # noqa: E402 - these need the settings and the apps
-from deliveries.workers.checks import demo_stays_here  # noqa: E402
+from deliveries.workers.checks import demo_stays_here  # noqa: E402 - these need the settings and the apps
 from reporting.tracking.wsgi import TrackingFastPath  # noqa: E402
 
 for problem in demo_stays_here(None):
@@ -22,4 +21,12 @@ for problem in demo_stays_here(None):
 # A thread that comes back from a query waits this long for one that computes. With Python's 5 ms clicks are answered
 # by a third more slowly when there are as many as can be answered (tests/bench/tracking_speed.py).
 sys.setswitchinterval(0.0005)
-application = DemoDoor(TrackingFastPath(_django)) if settings.DEMO else TrackingFastPath(_django)
+application = TrackingFastPath(_django)
+if settings.DEMO:
+    try:
+        from config.dev.demo_door import DemoDoor
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(
+            "DEMO is set, but the image has no demo. Leave DEMO out, or run `manage.py up` from the source."
+        ) from error
+    application = DemoDoor(application)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.core.management import get_commands
+
+from tests.config.image import let_in
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "config" / "deploy"
@@ -91,33 +92,21 @@ def test_every_image_is_named_by_its_digest_and_every_process_tells_how_it_is() 
     assert re.search(r"^HEALTHCHECK .*CMD \[", (DEPLOY / "Dockerfile").read_text(), re.M)
 
 
-def _let_in(path: str) -> bool:
-    """Whether .dockerignore lets a file into the image: the last line that matches it or a folder above it decides."""
-    kept = True
-    parts = path.split("/")
-    above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        pattern = line.removeprefix("!").removeprefix("**/")
-        if (
-            line
-            and line[0] != "#"
-            and any(
-                fnmatch(name.rpartition("/")[2] if "**/" in line else name, pattern)
-                for name in above
-                if "**/" in line or name.count("/") == pattern.count("/")
-            )
-        ):
-            kept = line[0] == "!"
-    return kept
-
-
 def test_the_image_has_the_product_and_no_secret() -> None:
     for path in ("manage.py", "config/settings.py", "config/run.lock", "campaigns/models/message.py"):
-        assert _let_in(path), path
+        assert let_in(path), path
     for path in ("environment", "database_password", "broker_password", "tls_key"):
-        assert not _let_in(f"config/deploy/{path}"), path
-    for path in (".env", ".git/config", ".data/secret-key", "db.sqlite3", "tests/conftest.py", "config/.env"):
-        assert not _let_in(path), path
+        assert not let_in(f"config/deploy/{path}"), path
+    for path in (
+        ".env",
+        ".git/config",
+        ".data/secret-key",
+        "db.sqlite3",
+        "tests/conftest.py",
+        "config/.env",
+        "config/dev/up.py",
+    ):
+        assert not let_in(path), path
     ignored = (ROOT / ".gitignore").read_text()
     assert all(f"/config/deploy/{name}\n" in ignored for name in ("environment", "*_password", "tls_*"))
 
