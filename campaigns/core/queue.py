@@ -30,7 +30,7 @@ class Task(StrEnum):
 
 
 LONG = 3600  # seconds: ten million profiles take a few minutes; these show that they live, and are taken over
-_LONG_ONES = (Task.IMPORT_PROFILES, Task.PREPARE_DELIVERY, Task.CLEAR_PREPARATION, Task.ADD_RUNS)
+LONG_ONES = (Task.IMPORT_PROFILES, Task.PREPARE_DELIVERY, Task.CLEAR_PREPARATION, Task.ADD_RUNS)
 
 
 def enqueue(task: Task, *values: int | float | str) -> None:
@@ -39,6 +39,16 @@ def enqueue(task: Task, *values: int | float | str) -> None:
     In: mostly ids. It may be done late, twice or never.
     """
     options: dict[str, object] = {"group": task.name.lower()}
-    if task in _LONG_ONES:
+    if task in LONG_ONES:
         options["timeout"] = LONG
     transaction.on_commit(lambda: async_task(task.value, *values, q_options=options))
+
+
+def enqueue_scheduled(function: str, schedule: str) -> str:
+    """Set a worker going now, within the transaction that moves the schedule on to its next date. Out: the task's id.
+
+    Unlike `enqueue` it does not wait for the commit: with the database as broker both happen or neither, with Redis a
+    crash in between repeats the task. In: the function's name, which need not be a Task: people and the other tasks
+    never ask for what the clock asks for. deliveries/workers/cluster.py has looked it up in the list of tasks.
+    """
+    return str(async_task(function, q_options={"group": schedule}))

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet, prefetch_related_objects
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from campaigns.content.problems import Problem
@@ -80,6 +80,15 @@ def run(delivery_id: int) -> None:
 def silent() -> QuerySet[Delivery]:
     """Deliveries whose preparation nobody carries on: the sweeper enqueues each."""
     return Delivery.objects.filter(SIGNS.silent, state__in=PREPARING)
+
+
+def left_over() -> QuerySet[Delivery]:
+    """Deliveries whose preparation was stopped or failed and left rows that nobody deletes: the sweeper enqueues
+    each."""
+    some = Q()
+    for model in (Batch, ExclusionLog, ExclusionCause):
+        some |= Exists(model.objects.filter(delivery=OuterRef("pk")))
+    return Delivery.objects.filter(SIGNS.silent, some, state__in=_CLEARABLE)
 
 
 def void(delivery_id: int) -> None:

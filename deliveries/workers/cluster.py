@@ -20,7 +20,8 @@ from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Schedule
-from django_q.tasks import async_task
+
+from campaigns.core import queue
 
 from . import task_list
 
@@ -60,7 +61,7 @@ def _take(row: Schedule) -> None:
         logger.error("the schedule #%s “%s” was refused and is switched off: %s", row.pk, row.name, why)
         Schedule.objects.filter(pk=row.pk).update(repeats=0)
         return
-    task = async_task(row.func, q_options={"group": row.name})
+    task = queue.enqueue_scheduled(row.func, row.name)
     Schedule.objects.filter(pk=row.pk).update(func=row.func, next_run=_next(row), task=task)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -33,6 +34,15 @@ from deliveries.sending.journal import BatchLock
 logger = logging.getLogger("deliveries.workers.sweeper")
 
 _ALIVE = timedelta(seconds=60)  # a host that gave a sign of life so recently has workers
+
+# What takes longer than a task should: the rows of each whose worker gives no more signs of life, or never heard of it
+# (campaigns/core/signs_of_life.py). The short ones below look at what is due instead.
+LONG_JOBS: dict[queue.Task, Callable[[], QuerySet[Any]]] = {
+    queue.Task.IMPORT_PROFILES: import_profiles.silent,
+    queue.Task.PREPARE_DELIVERY: prepare.silent,
+    queue.Task.CLEAR_PREPARATION: prepare.left_over,
+    queue.Task.ADD_RUNS: runs.silent,
+}
 
 
 def sweep() -> None:
@@ -105,16 +115,13 @@ def few_due(delivery_id: int) -> Iterator[int]:
     return islice(leases.due(delivery_id), max(0, hosts * settings.WORKERS - busy))
 
 
-def _prepare() -> None:
-    for delivery_id in list(prepare.silent().values_list("pk", flat=True)):
-        queue.enqueue(queue.Task.PREPARE_DELIVERY, delivery_id)
-
-
-def _import() -> None:
-    """Imports whose task was lost or whose worker died."""
-    if get_broker().queue_size() == 0:
-        for import_id in import_profiles.silent().values_list("pk", flat=True):
-            queue.enqueue(queue.Task.IMPORT_PROFILES, import_id)
+def _take_over() -> None:
+    """Enqueue the long jobs that nobody carries on. While tasks wait nothing is added: theirs may be among them."""
+    if get_broker().queue_size() > 0:
+        return
+    for task, silent in LONG_JOBS.items():
+        for pk in list(silent().values_list("pk", flat=True)):
+            queue.enqueue(task, pk)
 
 
 def _post() -> None:
@@ -132,7 +139,6 @@ STEPS: tuple[Callable[[], object], ...] = (
     executions.expire_requests,
     executions.tick,
     executions.prepare_forgotten,
-    runs.enqueue_open,
     auto_start.start_unasked,
     auto_start.enqueue_requests,
     _start,
@@ -143,10 +149,9 @@ STEPS: tuple[Callable[[], object], ...] = (
     _wake,
     _conclude,
     wave_gates.open_gates,
+    _take_over,  # before what would make others wait
     _enqueue_due,
     _post,
-    _prepare,
-    _import,
     _collect,
     chain.seal,
 )

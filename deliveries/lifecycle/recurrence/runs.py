@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from campaigns.core import formats, queue
@@ -63,7 +63,7 @@ def _changed(execution: Delivery) -> list[str]:
 
 
 def add_run(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> None:
-    """Note that the slot's people are to be added to the execution; `enqueue_open` sets a worker going on it."""
+    """Note that the slot's people are to be added to the execution; the sweeper sets a worker going on it."""
     over = timezone.now() if late or not execution.preparation else None  # a preparation yet to come has them anyway
     _run, new = Run.objects.get_or_create(series=series, slot=slot, defaults={"execution": execution, "ended_at": over})
     if new and late:
@@ -71,12 +71,10 @@ def add_run(series: Delivery, execution: Delivery, slot: Any, *, late: bool) -> 
         log_event(execution, "run_missed", words, severity=DeliveryEvent.Severity.WARNING, slot=slot.isoformat())
 
 
-def enqueue_open() -> None:
-    """Enqueue each execution with runs that nobody adds."""
-    waiting = Run.objects.filter(ended_at=None).values_list("execution", "begun_at", "execution__preparation_at")
-    for execution_id, begun, alive_at in set(waiting):
-        if begun is None or SIGNS.is_silent(alive_at):
-            queue.enqueue(queue.Task.ADD_RUNS, execution_id)
+def silent() -> QuerySet[Delivery]:
+    """Executions with runs that nobody adds: the sweeper enqueues each."""
+    waiting = Run.objects.filter(execution=OuterRef("pk"), ended_at=None)
+    return Delivery.objects.filter(Exists(waiting.filter(begun_at=None)) | Exists(waiting) & SIGNS.silent)
 
 
 def run(execution_id: int) -> None:

@@ -35,8 +35,7 @@ def test_all_that_the_product_enqueues_is_on_the_list() -> None:
     assert {task.value for task in Task} <= task_list.names()
 
 
-def test_only_the_table_names_tasks_and_only_enqueue_queues_them() -> None:
-    """The scheduler beside it queues what its own rows name."""
+def test_only_the_queue_room_names_tasks_and_queues_them() -> None:
     names, callers = set(), set()
     for room in ("campaigns", "deliveries", "reporting"):
         for path in (ROOT / room).rglob("*.py"):
@@ -46,7 +45,7 @@ def test_only_the_table_names_tasks_and_only_enqueue_queues_them() -> None:
             texts = {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
             names |= {path.name} if texts & set(task_list.names()) else set()
             callers |= {path.name} if "async_task(" in text else set()
-    assert (names, callers) == ({"queue.py"}, {"queue.py", "cluster.py"})
+    assert (names, callers) == ({"queue.py"}, {"queue.py"})
 
 
 @pytest.mark.django_db
