@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -21,7 +22,7 @@ for problem in demo_stays_here(None):
 # A thread that comes back from a query waits this long for one that computes. With Python's 5 ms clicks are answered
 # by a third more slowly when there are as many as can be answered (tests/bench/tracking_speed.py).
 sys.setswitchinterval(0.0005)
-application = TrackingFastPath(_django)
+application: Callable[..., Iterable[bytes]] = TrackingFastPath(_django)
 if settings.DEMO:
     try:
         from config.dev.demo_door import DemoDoor

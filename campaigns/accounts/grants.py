@@ -82,7 +82,7 @@ def keeps(by: Actor, group: Group) -> bool:
     return units.at_root(by) or (given is not None and units.writable_units(by).filter(pk=given.pk).exists())
 
 
-def people_within(by: Actor) -> QuerySet[Any]:
+def people_within(by: Actor) -> QuerySet[Person]:
     """The people whom `by` manages: at or below their unit; those without a unit are managed at the root."""
     users = get_user_model()._default_manager.all()
     if by.is_superuser or units.at_root(by):
@@ -91,7 +91,7 @@ def people_within(by: Actor) -> QuerySet[Any]:
     return units.with_unit_path(users).filter(unit_path__startswith=unit.path) if unit else users.none()
 
 
-def grantees(by: Actor, campaign: Campaign) -> QuerySet[Any]:
+def grantees(by: Actor, campaign: Campaign) -> QuerySet[Person]:
     """The people to whom `by` may grant something on the campaign: whom they manage, and who holds a grant on it
     already. All others do not exist there: no page may tell which accounts there are."""
     users = get_user_model()._default_manager

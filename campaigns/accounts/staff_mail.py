@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import models
+from django.db.models import QuerySet
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
@@ -47,7 +48,7 @@ class Mail(NamedTuple):
     html: str = ""
 
 
-def wanted(kind: Notice, people: Iterable[Any]) -> dict[str, str]:
+def wanted(kind: Notice, people: Iterable[Person]) -> dict[str, str]:
     """The addresses of those of `people` who are active, have one, and did not switch `kind` off; each once, with the
     language in which it is read."""
     found = {person.pk: person.email for person in people if person.is_active and person.email}
@@ -57,7 +58,7 @@ def wanted(kind: Notice, people: Iterable[Any]) -> dict[str, str]:
     return dict(sorted(told.items()))
 
 
-def tell(kind: Notice, people: Iterable[Any], subject: str, *paragraphs: str, insist: bool = False) -> int:
+def tell(kind: Notice, people: Iterable[Person], subject: str, *paragraphs: str, insist: bool = False) -> int:
     """Mail kept texts (kept_text.py) to some people, one mail each, in the reader's language. Else as tell_each."""
 
     def write() -> Mail:
@@ -66,7 +67,7 @@ def tell(kind: Notice, people: Iterable[Any], subject: str, *paragraphs: str, in
     return tell_each(kind, people, write, insist=insist)
 
 
-def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Mail], *, insist: bool = False) -> int:
+def tell_each(kind: Notice, people: Iterable[Person], write: Callable[[], Mail], *, insist: bool = False) -> int:
     """Mail some people, one mail each. In: `write`, called with the reader's language active. Out: how many.
 
     A mail server that fails is logged; with `insist`, Unsent is raised when a notice could not be sent.
@@ -89,7 +90,7 @@ def tell_each(kind: Notice, people: Iterable[Any], write: Callable[[], Mail], *,
     return sent
 
 
-def administrators() -> Any:
+def administrators() -> QuerySet[Person]:
     """Everybody who may administer."""
     users = get_user_model().objects
     return users.with_perm("auth.change_user", backend="django.contrib.auth.backends.ModelBackend")

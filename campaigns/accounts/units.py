@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 from django.utils.translation import gettext as _
 
-from campaigns.core.actors import Actor
+from campaigns.core.actors import Actor, Person
 from campaigns.models.units import ROOT, STEP, GroupUnit, OrganizationalUnit, PersonUnit
 
 
@@ -156,7 +156,7 @@ def require_writes(user: Actor, obj: Any) -> None:
 # --- People -----------------------------------------------------------------------------------------------------------
 
 
-def with_unit_path(users: QuerySet[Any]) -> QuerySet[Any]:
+def with_unit_path(users: QuerySet[Person]) -> QuerySet[Any]:
     """`users` with the path of each one's unit as `unit_path`: the root's for superusers, None for nobody's."""
     given: Any = Q(pk__in=GroupUnit.objects.filter(group__user=OuterRef(OuterRef("pk"))).values("unit"))
     given |= Q(pk__in=PersonUnit.objects.filter(user=OuterRef(OuterRef("pk"))).values("unit"))

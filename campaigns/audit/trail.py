@@ -195,7 +195,7 @@ class _Lazy:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
 
-    def _user(self) -> Any:
+    def _user(self) -> Actor:
         return getattr(self._request, "user", None) or AnonymousUser()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
@@ -64,7 +64,7 @@ def audited(act: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if _running.get() is not None:  # part of another act, which tells
                 return command(*args, **kwargs)
             subject: Any = args[0] if args else kwargs.get("delivery") or kwargs.get("message")
-            by: Any = args[1] if len(args) > 1 else kwargs.get("by")
+            by = cast(Actor | None, args[1] if len(args) > 1 else kwargs.get("by"))
             token = _running.set({"before": seen(subject)})
             try:
                 return command(*args, **kwargs)

@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from campaigns.core.actors import Person
 from deliveries.ledger import errors
 from deliveries.models import Delivery
 
@@ -70,7 +71,7 @@ class ActCommand(BaseCommand):
             self.act(delivery, self.user(name))
         self.stdout.write(self.done.format(delivery=delivery, user=name))
 
-    def user(self, name: str) -> Any:
+    def user(self, name: str) -> Person:
         """Whom `--as` names. Raises Refused."""
         users = get_user_model()
         try:

@@ -87,7 +87,7 @@ def left_over() -> QuerySet[Delivery]:
     each."""
     some = Q()
     for model in (Batch, ExclusionLog, ExclusionCause):
-        some |= Exists(model.objects.filter(delivery=OuterRef("pk")))
+        some |= Q(Exists(model.objects.filter(delivery=OuterRef("pk"))))
     return Delivery.objects.filter(SIGNS.silent, some, state__in=_CLEARABLE)
 
 

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -21,6 +20,7 @@ from django.utils.translation import get_language, override
 
 from campaigns.accounts import permissions, staff_mail, units
 from campaigns.accounts.staff_mail import Notice
+from campaigns.core.actors import Person
 from campaigns.models.units import ROOT, OrganizationalUnit
 from deliveries.ledger import webhooks
 from deliveries.ledger.counters import counters_of
@@ -149,7 +149,7 @@ def _send(alert: Alert) -> int:
     return sent
 
 
-def _parts(alert: Alert) -> Iterator[tuple[list[Any], dict[str, list[str]]]]:
+def _parts(alert: Alert) -> Iterator[tuple[list[Person], dict[str, list[str]]]]:
     """(people who are still in the group, their letters by language)."""
     members = list(alert.dashboard.group.user_set.filter(is_active=True))
     if isinstance(alert.letters, dict):  # written before there were parts: whoever may read everything gets the whole
@@ -159,6 +159,6 @@ def _parts(alert: Alert) -> Iterator[tuple[list[Any], dict[str, list[str]]]]:
         yield [user for user in members if user.pk in part["people"]], part["letters"]
 
 
-def _send_part(alert: Alert, people: list[Any], letters: dict[str, list[str]]) -> int:
+def _send_part(alert: Alert, people: list[Person], letters: dict[str, list[str]]) -> int:
     plain = letters.get(settings.LANGUAGE_CODE, (alert.subject, alert.text))
     return staff_mail.tell_each(Notice.ALERT, people, lambda: staff_mail.Mail(*letters.get(str(get_language()), plain)))

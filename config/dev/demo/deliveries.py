@@ -10,7 +10,7 @@ import os
 import random
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -104,7 +104,7 @@ def _routing() -> Routing:
     return routing
 
 
-def _user(account: Account) -> Any:
+def _user(account: Account) -> Person:
     users = get_user_model()._default_manager
     if not Group.objects.filter(name=STARTERS).exists():
         sync_roles()
@@ -137,7 +137,7 @@ def _readers() -> None:
     )
 
 
-def _deliveries(people: dict[str, Any], routing: Routing) -> Demo:
+def _deliveries(people: dict[str, Person], routing: Routing) -> Demo:
     brand = Brand.objects.create(
         label=BRAND,
         sender_name=BRAND,

@@ -47,14 +47,14 @@ def on_delete(sender: Any, instance: Recurrence, **_also: Any) -> None:
 _NEXT = _("Somebody with “Start deliveries” can look at it and switch it on again.")
 
 
-def _note(recurrence: Recurrence, words: str, by: Person) -> None:
+def _note(recurrence: Recurrence, words: str, by: Person | None) -> None:
     series = slots.series_of(recurrence)
     if series is not None:
         log_event(series, HALTED, words, user=by, severity=DeliveryEvent.Severity.WARNING)
         queue.enqueue(queue.Task.TELL_SERIES_OFF, series.pk)
 
 
-def _who() -> Any:
+def _who() -> Person | None:
     """Whose request it is, None for a program."""
     key = getattr(trail.current().user, "pk", None)
     return get_user_model()._default_manager.filter(pk=key).first() if key else None
