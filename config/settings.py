@@ -338,6 +338,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["campaigns.api.rate_limits.Limits"],
     "DEFAULT_SCHEMA_CLASS": "campaigns.api.openapi.Schema",
     "EXCEPTION_HANDLER": "campaigns.api.problem_details.handle",
+    "DEFAULT_PAGINATION_CLASS": "campaigns.api.base.KeyPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PARSER_CLASSES": ["campaigns.api.base.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.core.web.paging import BoundedPaginator
 from campaigns.models.audit.audit_values import WHO
 from campaigns.models.audit.entries import AuditEntry, AuditValue
 
@@ -73,9 +72,6 @@ class AuditAdmin(WholeLogAdmin):
     list_display = ["when", "actor", "act", "outcome", "subject", "address", "channel"]
     list_filter = [SubjectFilter, "outcome", "channel", "at"]
     ordering = ["-pk"]
-    list_per_page = 50
-    show_full_result_count = False
-    paginator = BoundedPaginator
     search_fields = ["act"]  # get_search_results() decides; this shows the search bar
     fields = (
         "when",

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.accounts import permissions, units
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
+from campaigns.core.web.paging import BoundedList
 from campaigns.models import Campaign
 
 if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
@@ -168,7 +169,7 @@ class ForAllAdmin(NoticesOthers):
         return super().has_delete_permission(request, obj) and units.at_root(request.user)
 
 
-class WholeLogAdmin(ModelAdmin):
+class WholeLogAdmin(BoundedList, ModelAdmin):
     """A log of everybody's doings: read by Administration with the unit All, 403 for all others."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -100,7 +100,6 @@ class CampaignAdmin(GuardedModelAdminMixin, UnitOwned, ScopedAdmin):
     search_fields = ["label"]
     fields = ["label", "description", "start", "end", "status", "four_eyes", "needs_approval", "may_start_here"]
     readonly_fields = ["may_start_here"]
-    show_full_result_count = False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
         """Whoever is bound by the rule of the second person cannot lift it."""

@@ -111,7 +111,6 @@ class ProfileImportAdmin(UnitAdmin):
 
     list_display = ["file_name", "state", "lines", "created", "updated", "errors", "created_by", "created_at"]
     list_filter = ["state"]
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Without the files themselves."""

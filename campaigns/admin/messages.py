@@ -210,7 +210,6 @@ class MessageAdmin(PreviewPages, ScopedAdmin):
     list_filter = [InCampaign]
     list_select_related = ["campaign", "audience"]
     search_fields = ["label", "subject"]
-    show_full_result_count = False
     view_on_site = False
     fieldsets = [
         (None, {"fields": ["label", "description", "campaign", "brand", "audience"]}),

@@ -19,7 +19,6 @@ from campaigns.admin.forms.conditions_field import ConditionsField
 from campaigns.admin.forms.profile_form import PERSON, ProfileForm
 from campaigns.consent import history
 from campaigns.core.actors import person
-from campaigns.core.web.paging import BoundedPaginator
 from campaigns.core.web.search import starts_with
 from campaigns.models import Audience, Profile
 from campaigns.models.people.consent import FLAGS
@@ -40,9 +39,6 @@ class ProfileAdmin(UnitAdmin):
     list_display = ["email", "first_name", "last_name", "city", "country", "opt_out_email", "opt_out"]
     search_fields = ["email"]  # get_search_results() decides; this shows the search bar
     ordering = ["-pk"]
-    show_full_result_count = False
-    paginator = BoundedPaginator
-    list_per_page = 50
     change_list_template = "admin/campaigns/profile/change_list.html"
 
     def get_search_results(
@@ -125,7 +121,6 @@ class AudienceAdmin(UnitAdmin):
     search_fields = ["label"]
     fields = ["label", "kind", "conditions", "add_addresses", "in_words"]
     readonly_fields = ["in_words"]
-    show_full_result_count = False
 
     @admin.display(description=gettext_lazy("in words"))
     def in_words(self, audience: Audience) -> str:

@@ -15,4 +15,3 @@ class NeverTrackedAdmin(ForAllAdmin):
 
     list_display = ["url", "since"]
     search_fields = ["url"]
-    show_full_result_count = False

@@ -30,8 +30,7 @@ class UnitsAdmin(NoticesOthers):
     search_fields = ["label", "name"]
     fields = ["label", "name", "parent"]
     ordering = ["path"]
-    list_per_page = 500
-    show_full_result_count = False
+    list_per_page = 500  # a tree is read as a whole
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrganizationalUnit]:
         """What can be read from the administrator's own."""

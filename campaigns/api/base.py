@@ -25,6 +25,7 @@ from rest_framework.response import Response
 
 from campaigns.accounts import permissions as access
 from campaigns.accounts import units
+from campaigns.core.web import paging
 from campaigns.models import Campaign
 from campaigns.models.units import OrganizationalUnit
 
@@ -107,9 +108,9 @@ class KeyPagination(CursorPagination):
     """
 
     ordering: Any = "-id"
-    page_size = 100
+    page_size = paging.ROWS_FOR_PROGRAMS
     page_size_query_param = "limit"
-    max_page_size = 1000
+    max_page_size = paging.MOST_ROWS
     page_size_query_description = "Rows on a page, 1 to 1,000."
 
     def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
@@ -152,7 +153,8 @@ class KeyPagination(CursorPagination):
         found = super().get_schema_operation_parameters(view)
         for parameter in found:
             if parameter["name"] == "limit":
-                parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": 100}
+                bounds = {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+                parameter["schema"] = {"type": "integer", **bounds}
         order = {"type": "string", "enum": _orders(view), "default": self.ordering}
         words = "The order of the rows; a minus turns it."
         return [*found, {"name": "ordering", "required": False, "in": "query", "description": words, "schema": order}]

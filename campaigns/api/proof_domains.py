@@ -12,7 +12,7 @@ from campaigns.accounts import units
 from campaigns.core.domains import BadAddress
 from campaigns.models.proof_domains import ProofDomain, cleaned
 
-from .base import InUnits, KeyPagination, Selectable, WithUnit
+from .base import InUnits, Selectable, WithUnit
 from .idempotency import Idempotent
 
 
@@ -70,5 +70,4 @@ class ProofDomainViewSet(
 
     queryset = ProofDomain.objects.order_by("-pk")
     serializer_class = ProofDomainSerializer
-    pagination_class = KeyPagination
     permission_classes = [KeepsProofDomains]

@@ -32,7 +32,6 @@ from .base import (
     Conflict,
     InUnits,
     KeyFilter,
-    KeyPagination,
     ModelRights,
     Selectable,
     UnitKey,
@@ -254,7 +253,6 @@ class CampaignViewSet(Versioned, Idempotent, viewsets.ModelViewSet[Campaign]):
     """Campaigns that the user may read; making one needs Prepare deliveries everywhere."""
 
     serializer_class = CampaignSerializer
-    pagination_class = KeyPagination
     permission_classes = [CampaignRights]
     filterset_class = CampaignFilter
     ordering_fields = ("id", "created_at")
@@ -277,7 +275,6 @@ class MessageViewSet(Versioned, Idempotent, viewsets.ModelViewSet[Message]):
     """Messages of readable campaigns. One that was confirmed is read-only."""
 
     serializer_class = MessageSerializer
-    pagination_class = KeyPagination
     permission_classes = [CampaignRights]
     filterset_class = MessageFilter
     ordering_fields = ("id", "created_at")
@@ -308,7 +305,6 @@ class AudienceViewSet(InUnits, Versioned, Idempotent, viewsets.ModelViewSet[Audi
 
     queryset = Audience.objects.order_by("-pk")
     serializer_class = AudienceSerializer
-    pagination_class = KeyPagination
     filterset_class = AudienceFilter
     ordering_fields = ("id", "created_at")
     permission_classes = [ModelRights]
@@ -338,7 +334,6 @@ class BrandViewSet(InUnits, viewsets.ReadOnlyModelViewSet[Brand]):
 
     queryset = Brand.objects.order_by("-pk")
     serializer_class = BrandSerializer
-    pagination_class = KeyPagination
     permission_classes = [ModelRights]
 
 
@@ -357,7 +352,6 @@ class ProfileViewSet(
 
     queryset = Profile.objects.all()
     serializer_class = ProfileSerializer
-    pagination_class = KeyPagination
     permission_classes = [ModelRights]
     filterset_fields = ["email", "country", "language", "opt_out_email"]
     http_method_names = ["get", "post", "patch", "head", "options"]

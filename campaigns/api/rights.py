@@ -21,7 +21,7 @@ from campaigns.accounts import permissions as access
 from campaigns.core.actors import Actor
 from campaigns.models.units import ROOT, OrganizationalUnit
 
-from .base import KeyPagination, ReadableKey, answered_by_field
+from .base import ReadableKey, answered_by_field
 from .etags import Versioned
 
 
@@ -68,7 +68,6 @@ class UnitViewSet(
     """Units that can be read from the administrator's own; those below it can be changed."""
 
     serializer_class = UnitSerializer
-    pagination_class = KeyPagination
     permission_classes = [Administers]
     http_method_names = ["get", "post", "patch", "head", "options"]
     queryset = OrganizationalUnit.objects.none()
@@ -163,7 +162,6 @@ class PersonSerializer(RightsSerializer, serializers.ModelSerializer[Any]):
 class _Rights(
     Versioned, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Any]
 ):
-    pagination_class = KeyPagination
     permission_classes = [Administers]
     http_method_names = ["get", "patch", "head", "options"]
 

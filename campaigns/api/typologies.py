@@ -8,7 +8,7 @@ from rest_framework import serializers, viewsets
 
 from campaigns.models import ControlGroup, Typology, TypologyRule
 
-from .base import KeyPagination, ModelRights, answered_by_field
+from .base import ModelRights, answered_by_field
 
 
 class ControlGroupSerializer(serializers.ModelSerializer[ControlGroup]):
@@ -62,5 +62,4 @@ class TypologyViewSet(viewsets.ReadOnlyModelViewSet[Typology]):
 
     queryset = Typology.objects.order_by("-pk").prefetch_related("rules")
     serializer_class = TypologySerializer
-    pagination_class = KeyPagination
     permission_classes = [ModelRights]

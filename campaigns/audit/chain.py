@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from campaigns.core.web.paging import walk
 from campaigns.models.audit.entries import AuditEntry
 
 logger = logging.getLogger("campaigns.audit.chain")
@@ -163,12 +164,11 @@ def read_anchor(line: str) -> tuple[int, str] | None:
 
 def rows(after: int = 0, *, beside: bool = False) -> Iterator[AuditEntry]:
     """Sealed rows in the chain's order, read some at a time; `beside`: with the values beside them, so fewer."""
-    some, most = AuditEntry.objects.order_by("position"), ROWS
+    some, most = AuditEntry.objects.all(), ROWS
     if beside:
         some, most = some.prefetch_related("beside"), ROWS_WITH_VALUES
-    while found := list(some.filter(position__gt=after)[:most]):
+    for found in walk(some, most, key="position", after=after):
         yield from found
-        after = found[-1].position or after
 
 
 def unsealed() -> Iterable[AuditEntry]:

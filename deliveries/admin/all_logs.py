@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.admin.base import WholeLogAdmin
-from campaigns.core.web.paging import BoundedPaginator
 from deliveries.models import DeliveryEvent, ExclusionLog, SendingLog
 
 
@@ -22,11 +21,8 @@ class OfDeliveries(WholeLogAdmin):
 
     ordering = ["-pk"]
     sortable_by = ()
-    list_per_page = 50
     list_select_related = ["delivery"]
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     actions = None
     search_fields = ["delivery__pk"]  # get_search_results() decides; this shows the search bar
     search_help_text = _("A delivery's code, like DM12.")

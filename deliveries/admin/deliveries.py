@@ -119,9 +119,7 @@ class DeliveryAdmin(ActPages, SeriesPages, LogPages, ProofPages, ScopedAdmin):
     list_display_links = None
     list_filter = [LogicalStatus, InCampaign, Executions]
     list_select_related = ["campaign"]
-    list_per_page = 50
     search_fields = ["label"]
-    show_full_result_count = False
     actions = None
     change_list_template = "admin/deliveries/delivery/list.html"
 

@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns.admin.base import ForAllAdmin, WholeLogAdmin
-from campaigns.core.web.paging import BoundedPaginator
 from deliveries.feedback import active_rules
 from deliveries.mail.bounces.parser import parse
 from deliveries.mail.bounces.report import NONE, Judge, Report
@@ -30,7 +29,7 @@ class QualificationRuleAdmin(ForAllAdmin):
     list_editable = ["order", "enabled"]
     list_filter = ["type", "enabled"]
     search_fields = ["name", "pattern"]
-    list_per_page = 200
+    list_per_page = 200  # their order is edited in the list
     change_list_template = "admin/deliveries/qualificationrule/change_list.html"
 
     def get_urls(self) -> list[Any]:
@@ -118,9 +117,7 @@ class FeedbackEventAdmin(WholeLogAdmin):
     list_display = ["address", "received_at", "source", "kind", "type", "reason", "rule"]
     list_filter = [Matched, "kind", "source"]
     ordering = ["-pk"]
-    paginator = BoundedPaginator
     show_facets = admin.ShowFacets.NEVER
-    show_full_result_count = False
     actions = ["apply_rules_again"]
 
     def has_qualify_permission(self, request: HttpRequest) -> bool:

@@ -19,7 +19,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from campaigns.accounts import permissions
 from campaigns.admin.base import ForAllAdmin
 from campaigns.admin.forms.schedule_form import LabelledSplitDateTime
-from campaigns.core.web.paging import BoundedPaginator
 from campaigns.core.web.search import starts_with
 from deliveries.feedback import quarantine
 from deliveries.feedback.similar_addresses import similar_to
@@ -68,8 +67,6 @@ class QuarantinedAddressAdmin(ForAllAdmin):
     fields = ["address", "status", "reason", "errors", "significant_at", "error_text", "last_delivery"]
     readonly_fields = ["last_delivery"]
     ordering = ["-pk"]
-    paginator = BoundedPaginator
-    show_full_result_count = False
     actions = ["set_valid"]
     change_list_template = "admin/deliveries/quarantinedaddress/change_list.html"
 

@@ -19,7 +19,6 @@ from django.views.decorators.http import require_POST
 from campaigns.accounts import permissions
 from campaigns.admin.base import key_in
 from campaigns.admin.forms.edit_conflicts import NoticesOthers
-from campaigns.core.web.paging import BoundedPaginator
 from deliveries.ledger import webhooks
 from deliveries.models.webhooks import WebhookCall, WebhookEndpoint, WebhookTry
 
@@ -156,8 +155,6 @@ class WebhookCallAdmin(EverybodysAdmin):
     list_filter = ["state", "endpoint", "kind"]
     list_select_related = ["endpoint"]
     ordering = ["-pk"]
-    paginator = BoundedPaginator
-    show_full_result_count = False
     actions = ["replay"]
     inlines = [TryInline]
     fields = (

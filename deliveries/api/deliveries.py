@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.accounts import permissions
-from campaigns.api.base import CampaignKey, CampaignRights, InUtc, KeyPagination, Selectable
+from campaigns.api.base import CampaignKey, CampaignRights, InUtc, Selectable
 from campaigns.api.idempotency import Idempotent
 from campaigns.api.problem_details import MEDIA_TYPE, ProblemSerializer
 from campaigns.content.fingerprint import changed_since_seen, word
@@ -210,7 +210,6 @@ class DeliveryViewSet(
     """Deliveries of the campaigns that the user may read."""
 
     serializer_class = DeliverySerializer
-    pagination_class = KeyPagination
     permission_classes = [CampaignRights]
     filterset_class = DeliveryFilter
     ordering_fields = ("id", "created_at")

@@ -11,7 +11,7 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.api.base import EverybodysRights, KeyPagination, Selectable
+from campaigns.api.base import EverybodysRights, Selectable
 from campaigns.api.etags import Versioned
 from campaigns.api.idempotency import Idempotent
 from campaigns.core.web.search import starts_with
@@ -70,7 +70,6 @@ class QuarantineViewSet(Versioned, Idempotent, viewsets.ModelViewSet[Quarantined
 
     queryset = QuarantinedAddress.objects.all()
     serializer_class = QuarantineSerializer
-    pagination_class = KeyPagination
     permission_classes = [EverybodysRights]
     filterset_class = QuarantineFilter
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]

@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.api.base import EverybodysRights, InUtc, KeyFilter, KeyPagination, Selectable
+from campaigns.api.base import EverybodysRights, InUtc, KeyFilter, Selectable
 from campaigns.api.etags import Versioned
 from campaigns.api.idempotency import Idempotent
 from deliveries.ledger import webhooks
@@ -106,7 +106,6 @@ class EndpointViewSet(Versioned, Idempotent, viewsets.ModelViewSet[WebhookEndpoi
 
     queryset = WebhookEndpoint.objects.order_by("-pk")
     serializer_class = EndpointSerializer
-    pagination_class = KeyPagination
     permission_classes = [EverybodysRights]
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
@@ -153,7 +152,6 @@ class CallViewSet(
 
     queryset = WebhookCall.objects.prefetch_related("tries")
     serializer_class = CallSerializer
-    pagination_class = KeyPagination
     permission_classes = [EverybodysRights]
     filterset_class = CallFilter
 

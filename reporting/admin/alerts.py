@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.accounts import grants, permissions, units
 from campaigns.admin.base import ModelAdmin, StackedInline, UnitAdmin
 from campaigns.core.actors import Actor
+from campaigns.core.web.paging import BoundedList
 from campaigns.models import Campaign
 from reporting.alerts.mail import INDICATORS
 from reporting.models.alert_criteria import LEVELS, Level
@@ -194,7 +195,7 @@ class AlertDashboardAdmin(UnitAdmin):
 
 
 @admin.register(Alert)
-class AlertAdmin(ModelAdmin):
+class AlertAdmin(BoundedList, ModelAdmin):
     """What dashboards at and below one's unit told; nobody writes here."""
 
     list_display = ["at", "dashboard", "subject", "recipients"]

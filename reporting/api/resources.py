@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from campaigns.accounts import permissions
 from campaigns.accounts.masking import EVERYTHING
-from campaigns.api.base import InUnits, InUtc, KeyPagination, ModelRights, Selectable
+from campaigns.api.base import InUnits, InUtc, ModelRights, Selectable
 from campaigns.api.idempotency import Idempotent
 from campaigns.core.actors import person
 from campaigns.models import Profile
@@ -150,7 +150,6 @@ class TrackingLogView(generics.ListAPIView[TrackingLog]):
     """Opens, clicks, mirror pages and opt-outs of one delivery."""
 
     serializer_class = TrackingLogSerializer
-    pagination_class = KeyPagination
     permission_classes = [IsAuthenticated]
     filter_backends = []
     queryset = TrackingLog.objects.none()

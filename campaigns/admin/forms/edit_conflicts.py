@@ -25,6 +25,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from campaigns.core import versions
+from campaigns.core.web.paging import BoundedList
 
 if TYPE_CHECKING:  # the stubs' classes are generic, Django's are not
     ModelAdmin = admin.ModelAdmin[Any]
@@ -131,7 +132,7 @@ def _by(obj: models.Model, seen: Seen) -> str:
     return _(" by %(who)s at %(when)s") % {"who": last.user.get_username(), "when": f"{when:%Y-%m-%d %H:%M}"}
 
 
-class NoticesOthers(ModelAdmin):
+class NoticesOthers(BoundedList, ModelAdmin):
     """Mixin for every admin with a form: carries the version, locks the row before it is compared, and compares."""
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

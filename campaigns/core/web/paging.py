@@ -1,7 +1,8 @@
 """Pages of long lists: by key, where a page costs the same wherever it is and nothing is counted; or by number as the
 admin has them, counted up to a bound.
 
-The API's lists are paged by key, too, by the framework's own cursors (campaigns/api/base.py).
+How many rows a page has stands here alone. The API's lists are paged by key, too, by the framework's own cursors
+(KeyPagination in campaigns/api/base.py, which the settings name for every list).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -17,7 +18,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-ROWS = 50
+ROWS = 50  # on a page for people
+ROWS_FOR_PROGRAMS, MOST_ROWS = 100, 1000  # on a page of the API, where nothing else is asked for; and at most
 _GREATEST = 2**63 - 1
 
 
@@ -69,12 +71,11 @@ def _number(text: str) -> int | None:
     return min(int(text), _GREATEST) if text.isdecimal() and len(text) < 30 else None
 
 
-def walk(rows: QuerySet[Any], size: int) -> Iterator[list[Any]]:
-    """All rows in the order of their keys, at most `size` in memory at a time, each time in a statement of its own."""
-    last = 0
-    while some := list(rows.filter(pk__gt=last).order_by("pk")[:size]):
+def walk(rows: QuerySet[Any], size: int, *, key: str = "pk", after: int = 0) -> Iterator[list[Any]]:
+    """All rows beyond `after` in the order of `key`, at most `size` in memory at a time, each time by one statement."""
+    while some := list(rows.filter(**{f"{key}__gt": after}).order_by(key)[:size]):
         yield some
-        last = some[-1].pk
+        after = getattr(some[-1], key)
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -92,3 +93,11 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     def cut(self) -> bool:
         """True if there may be more rows than it counts."""
         return self.count >= self.LIMIT
+
+
+class BoundedList:
+    """Mixin of every list in the admin: as many rows on a page as elsewhere, counted up to the bound."""
+
+    paginator: ClassVar[Any] = BoundedPaginator
+    list_per_page: ClassVar[int] = ROWS
+    show_full_result_count: ClassVar[bool] = False
