@@ -14,10 +14,6 @@ from django.db import connection
 from campaigns.models.audit.entries import AuditEntry, AuditValue
 
 _ENTRIES, _VALUES = AuditEntry._meta.db_table, AuditValue._meta.db_table
-_NAMES = {
-    _ENTRIES: ("audit_no_change", "audit_no_delete", "audit_no_truncate"),
-    _VALUES: ("audit_value_no_change", "audit_value_no_truncate"),
-}
 
 
 def protect(**_: Any) -> None:
@@ -32,15 +28,6 @@ def protect(**_: Any) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement % words)
-
-
-def unprotect() -> None:
-    """Take the database's own refusals away: for tests that empty the tables, and for moving to another database."""
-    with connection.cursor() as cursor:
-        for table, names in _NAMES.items():
-            for name in names:
-                suffix = "" if connection.vendor == "sqlite" else f" ON {table}"
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name}{suffix}")
 
 
 _DIFFERS = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}

@@ -44,7 +44,6 @@ class Dashboard:
     counters: Counters
     locked: bool
     may_delete: bool
-    stale: tuple[str, ...]
     buttons: tuple[Button, ...]
     banners: tuple[Banner, ...]
     deployment: Deployment | None
@@ -73,7 +72,6 @@ def dashboard(
         counters=numbers,
         locked=delivery.state in CONFIRMED,
         may_delete=rights.prepare and not deletion.why_not(delivery),
-        stale=stale,
         buttons=buttons(delivery, rights, stale, missing=numbers.to_deliver > numbers.sent + numbers.hard),
         banners=_banners(delivery, rights, numbers),
         deployment=_block(delivery, numbers, stale, seen),

@@ -23,6 +23,7 @@ from campaigns.models import Audience, Profile, TestProfile, TypologyRule
 from campaigns.models.audit import audit_values
 from campaigns.models.audit.audit_values import Kind
 from campaigns.models.audit.entries import AuditEntry, AuditValue, Unchangeable
+from tests.campaigns.audit.unprotected import unprotect
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "ann.o'hara+news@example.com"
@@ -246,7 +247,7 @@ def test_nobody_changes_values_by_models_or_sql_but_erasing_goes_on(ann: Profile
             change("UPDATE campaigns_auditvalue SET after = 'x' WHERE id = %s", value.pk)
         assert erasure.erase_person(profile=ann.pk).values and retention.purge(timezone.now()) and found() == ""
     finally:
-        triggers.unprotect()
+        unprotect()
 
 
 # --- entries from before, the command, the page --------------------------------------------------------------------

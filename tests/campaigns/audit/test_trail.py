@@ -26,6 +26,7 @@ from campaigns.audit import retention, trail, triggers, verify
 from campaigns.models import Campaign
 from campaigns.models.audit.entries import AuditEntry, AuditValue, Unchangeable
 from campaigns.models.units import GroupUnit, OrganizationalUnit, PersonUnit
+from tests.campaigns.audit.unprotected import unprotect
 from tests.postgres import running_postgres
 
 pytestmark = pytest.mark.django_db
@@ -219,7 +220,7 @@ def test_the_database_itself_refuses(chain: list[AuditEntry]) -> None:
         audit_chain.seal()  # sealing and what is over its time go on
         assert retention.purge(chain[3].at) and found() == ""
     finally:
-        triggers.unprotect()
+        unprotect()
 
 
 @given(text=st.text(max_size=400), number=st.integers(), other=st.floats())
