@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from campaigns.core.web.paging import page_of
 from campaigns.core.web.search import starts_with
 from deliveries.admin.dashboard.action_bar import rights_of
-from deliveries.ledger import exclusion_filters, masked_rows
+from deliveries.ledger import masked_rows
 from deliveries.ledger.counters import counters, counters_of
 from deliveries.ledger.kpis import Counters, kpis
 from deliveries.lifecycle import evidence
@@ -26,6 +26,7 @@ from deliveries.models import Delivery, SendingLog
 from deliveries.models.feedback import FeedbackEvent
 from deliveries.models.logical_status import LOGICAL, short_label
 from deliveries.models.states import LogStatus, Reason, State
+from deliveries.preparation import exclusion_filters
 
 REPORTS = 100  # of one message, on its page
 

@@ -85,8 +85,8 @@ class Act(Enum):
     RESUME = (frozenset({S.PAUSED}), None)  # back to where it was paused
     STOP = (RUNNING | {S.PAUSED}, S.STOPPED)
     FINISH = (RUNNING | {S.PAUSED}, S.FINISHED)
-    # Nobody does: what hinders a sending is tried again until the validity ends, and then its rows fail. Adobe's systems
-    # end it by an error of the infrastructure; the state stays for its number, and for whoever decides as they do.
+    # Nobody does: what hinders a sending is tried again until the validity ends, and then its rows fail. Adobe
+    # ends it by an error of the infrastructure; the state stays for its number, and for whoever decides as they do.
     FAIL = (RUNNING | {S.PAUSED}, S.FAILED)
     REOPEN = (frozenset({S.FINISHED}), S.IN_PROGRESS)  # rows in doubt, or that came back, are sent again
     COMPLETE = (ENDED, S.IN_PROGRESS)  # somebody sends what is missing

@@ -20,9 +20,10 @@ from django.utils.translation import gettext_noop
 from campaigns.accounts.masking import Sight
 from campaigns.core.web.paging import walk
 from campaigns.core.web.search import starts_with
-from deliveries.ledger import exclusion_filters, masked_rows
+from deliveries.ledger import masked_rows
 from deliveries.models import Delivery, ExclusionLog, SendingLog
 from deliveries.models.states import LogStatus
+from deliveries.preparation import exclusion_filters
 from reporting.models import CLICKING, OPENING, TrackedUrl, TrackingLog, TrackingType
 from reporting.tracking import tracked_urls
 
