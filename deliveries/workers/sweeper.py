@@ -116,9 +116,8 @@ def few_due(delivery_id: int) -> Iterator[int]:
 
 
 def _take_over() -> None:
-    """Enqueue the long jobs that nobody carries on. While tasks wait nothing is added: theirs may be among them."""
-    if get_broker().queue_size() > 0:
-        return
+    """Enqueue the long jobs that nobody carries on, also while tasks wait: a queue that never empties must not keep a
+    lost one waiting. Where its task was among them it is there twice; whoever comes second leaves the job alone."""
     for task, silent in LONG_JOBS.items():
         for pk in list(silent().values_list("pk", flat=True)):
             queue.enqueue(task, pk)
