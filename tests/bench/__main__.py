@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import contenders
-from .contenders import Contender, note
+from tests.bench.rivals import contenders
+from tests.bench.rivals.contenders import Contender, note
+
 from .rig import Failed, Rig, rig
 
 

@@ -86,7 +86,7 @@ def work(delivery_id: int, start: Any, answer: Any) -> None:
     """A worker: sends until the delivery is finished, then tells what it used."""
     from django.db import connection
 
-    import tests.faults.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
+    import tests.faults.kills.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
     from campaigns.core import queue
     from deliveries.models import Delivery
     from deliveries.models.states import ENDED

@@ -70,7 +70,7 @@ def _measure(options: argparse.Namespace, port: int, sink: int) -> dict[str, obj
     from django.core.management import call_command
     from django.db import connection
 
-    import tests.faults.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
+    import tests.faults.kills.loaded  # noqa: F401 - as a cluster's workers are forked from a process that has all rooms
 
     call_command("migrate", verbosity=0)
     delivery = _delivery(options, port)

@@ -10,8 +10,7 @@ import pytest
 from django.core.management import get_commands
 
 from deliveries.ledger import webhooks
-
-from .test_deploy import READ, SETTINGS
+from tests.config.deploy.test_deploy import READ, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "config" / "docs"

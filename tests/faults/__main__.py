@@ -28,7 +28,7 @@ _OWN_MOUNTS = "TORTURE_OWN_MOUNTS"
 
 def try_all(faults: list[Fault], database: str, broker: str, *, brief: bool) -> list[dict[str, Any]]:
     """In this process's Django, in one House."""
-    from .house import CannotBe, House
+    from .cluster import CannotBe, House
 
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
         try:
@@ -48,7 +48,7 @@ def _in_house(house: Any, faults: list[Fault]) -> list[dict[str, Any]]:
     django.setup()
     from django.core.management import call_command
 
-    from .house import CannotBe
+    from .cluster import CannotBe
     from .trial import Trial, Verdict
 
     call_command("migrate", verbosity=0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.conftest import find_program
 
-from .house import CONNECTIONS, LEASE_SECONDS, NETWORK, WORKERS, CannotBe
+from .cluster import CONNECTIONS, LEASE_SECONDS, NETWORK, WORKERS, CannotBe
 
 if TYPE_CHECKING:
     from .trial import Trial

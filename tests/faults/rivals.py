@@ -24,14 +24,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import peers
+from tests.bench.rivals import peers
 from tests.conftest import find_program
 from tests.postgres import running_postgres
 from tests.sink import LOG, set_behaviour, sink, tally
 
-from .house import with_parent
+from .cluster import with_parent
 
-PEER = Path(__file__).parents[1] / "bench" / "peer.py"
+PEER = Path(__file__).parents[1] / "bench" / "rivals" / "peer.py"
 FAULTS = {"kill": "SIGKILL of the whole group", "pause": "SIGSTOP past the lease and back, one host",
           "452": "30 % are answered 452, then recovery"}  # fmt: skip
 PAUSE = 8.0

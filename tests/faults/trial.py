@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.sink import LOG
 
+from .cluster import Host, House, wait
 from .faults import Fault
-from .house import Host, House, wait
 
 AT_REST = 120.0  # seconds that it may take to come to rest
 RECOVERED = 60.0
@@ -245,7 +245,7 @@ class Trial:
 
 def unbalanced(delivery_id: int) -> bool:
     """Whether a batch's counters differ from its rows, in one statement and so at one moment."""
-    from .torture import unbalanced as everywhere
+    from tests.faults.kills.torture import unbalanced as everywhere
 
     return bool(everywhere(delivery_id))
 

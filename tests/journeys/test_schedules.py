@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.journeys.pages.test_pages import findings
+
 from .conftest import House, until
 from .test_main_journey import write_message
-from .test_pages import findings
 
 pytestmark = pytest.mark.slow
 

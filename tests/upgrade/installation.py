@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.fakes.smtp_server import Server
-from tests.faults.house import own_clock
+from tests.faults.cluster import own_clock
 from tests.postgres import Postgres
 
 from .make_before import ENVIRONMENT, HOOK, MAIL, offset

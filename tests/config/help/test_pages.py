@@ -13,7 +13,7 @@ from django.urls import resolve
 
 from config.help import documents, links, pages, rendering
 from config.help.links import CHAPTERS, chapter_of
-from tests.journeys.test_permission_matrix import EXPECTED, addresses
+from tests.journeys.rights.test_permission_matrix import EXPECTED, addresses
 
 pytestmark = pytest.mark.django_db
 

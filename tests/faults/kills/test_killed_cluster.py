@@ -18,7 +18,7 @@ from tests.postgres import running_postgres
 from tests.sink import sink, tally
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STALE_SECONDS = 10
 
 

@@ -1,4 +1,4 @@
-"""A process of tests/faults/test_feedback_at_once.py: `prepare NUMBER`, `apply SEED`, `send` or `tell`."""
+"""A process of tests/faults/races/test_feedback_at_once.py: `prepare NUMBER`, `apply SEED`, `send` or `tell`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Pauses and resumes a delivery again and again while real workers send it, then stops another; prints JSON.
 
-    python -m tests.faults.pausing --recipients 40000 --times 20 --database sqlite
+    python -m tests.faults.kills.pausing --recipients 40000 --times 20 --database sqlite
 
 The counting sink is the witness. `after`: what it noted after the dashboard said Stopped. Workers are torture's,
 processes of their own.
@@ -42,7 +42,7 @@ class Hands:
         self.log = directory / "sink" / LOG
         self.workers = workers
         self.forks = multiprocessing.get_context("forkserver")
-        self.forks.set_forkserver_preload(["tests.faults.loaded"])
+        self.forks.set_forkserver_preload(["tests.faults.kills.loaded"])
 
     def taken(self) -> int:
         """Octets of the sink's notes."""

@@ -9,13 +9,13 @@ import pytest
 
 from .worker import POINTS, TORN
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVERY_POINT = len(POINTS) + 1
 
 
 def tortured(*flags: object) -> dict:
     """The report of one torture, in a process of its own."""
-    command = [sys.executable, "-m", "tests.faults.torture", "--json", *map(str, flags)]
+    command = [sys.executable, "-m", "tests.faults.kills.torture", "--json", *map(str, flags)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

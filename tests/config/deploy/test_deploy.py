@@ -14,7 +14,7 @@ from django.core.management import get_commands
 
 from tests.config.image import let_in
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "config" / "deploy"
 SETTINGS = (ROOT / "config" / "settings.py").read_text()
 READ = re.compile(r'(?:env\.\w+|_number|_switch|_choice|_long_secret|_networks|_database_url)\(\s*"([A-Z_]+)"')

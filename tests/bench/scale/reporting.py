@@ -1,6 +1,6 @@
 """Pages and figures over millions of rows on PostgreSQL: builds the database, then measures.
 
-    .venv/bin/python -m tests.bench.reporting_scale [--logs 10000000]
+    .venv/bin/python -m tests.bench.scale.reporting [--logs 10000000]
 
 Makes a delivery with that many sending logs and twice as many tracking logs, all by INSERT … SELECT. Then
 prints, each with its goal: reading the KPIs, the Deployment page, every tab as a browser asks for it, Compute
@@ -302,7 +302,7 @@ def main() -> None:
         with running_postgres(server) as base:
             more = {"DATABASE_URL": f"{base}postgres", "HTTPS": "0", "SECRET_KEY": "x" * 50, "LOG_LEVEL": "WARNING"}
             more["DJANGO_SETTINGS_MODULE"] = "config.settings"
-            again = [sys.executable, "-m", "tests.bench.reporting_scale", "--logs", str(logs)]
+            again = [sys.executable, "-m", "tests.bench.scale.reporting", "--logs", str(logs)]
             sys.exit(subprocess.call(again, env=os.environ | more))
     import django
 

@@ -1,6 +1,6 @@
 """Lists for somebody with narrow rights among 10,000 campaigns and 1,000 groups with grants: time and queries a page.
 
-`python -m tests.bench.rights_scale` prints for each list the median CPU time of seven page loads, on SQLite in memory.
+`python -m tests.bench.scale.rights` prints for each list the median CPU time of seven page loads, on SQLite in memory.
 """
 
 from __future__ import annotations

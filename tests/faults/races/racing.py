@@ -1,6 +1,6 @@
 """Many people at one delivery in the same moment, on the database of the environment; prints what came of it as JSON.
 
-    DATABASE_URL=… python -m tests.faults.racing --confirms 200 --edits 20
+    DATABASE_URL=… python -m tests.faults.races.racing --confirms 200 --edits 20
 
 Half of the confirmations go through the API, half through the admin. Then, round after round, one confirmation races
 with one edit through each of the API and the message form: `slipped` counts confirmed messages that no longer are what

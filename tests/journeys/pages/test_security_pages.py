@@ -14,9 +14,9 @@ from playwright.sync_api import expect
 
 from campaigns.accounts import totp
 from deliveries.lifecycle.evidence import CONTENT
+from tests.journeys.conftest import House
+from tests.journeys.stage import PASSWORD
 
-from .conftest import House
-from .stage import PASSWORD
 from .test_pages import findings
 
 WHEN = "2026-05-01 12:00:00"

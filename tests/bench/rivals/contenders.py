@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.rig import Failed, Rig
 from tests.conftest import find_program
 
 from . import peers
-from .rig import Failed, Rig
 
 BODY = 10240
 CONNECTIONS = 8

@@ -14,12 +14,12 @@ import pytest
 
 from tests.postgres import running_postgres
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def raced(url: str, confirms: int, edits: int) -> dict[str, Any]:
-    """The report of tests/faults/racing.py, in a process of its own."""
-    command = [sys.executable, "-m", "tests.faults.racing", "--confirms", str(confirms), "--edits", str(edits)]
+    """The report of tests/faults/races/racing.py, in a process of its own."""
+    command = [sys.executable, "-m", "tests.faults.races.racing", "--confirms", str(confirms), "--edits", str(edits)]
     environment = os.environ | {"DATABASE_URL": url, "UNDO_SECONDS": "600"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout, done.stderr[-3000:]

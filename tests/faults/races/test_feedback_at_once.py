@@ -17,7 +17,7 @@ RECIPIENTS = 1500
 
 def run(url, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.feedback_at_once", *map(str, arguments)],
+        [sys.executable, "-m", "tests.faults.races.feedback_at_once", *map(str, arguments)],
         env=os.environ | {"DATABASE_URL": url}, stdout=subprocess.PIPE,
     )  # fmt: skip
 

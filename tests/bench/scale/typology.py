@@ -1,4 +1,4 @@
-"""`python -m tests.bench.typology_scale [--profiles 1000000] [--logs 10]`: two fatigue rules over ten million logs.
+"""`python -m tests.bench.scale.typology [--profiles 1000000] [--logs 10]`: two fatigue rules over ten million logs.
 
 Each profile has a log of each of `--logs` past deliveries, three days apart, one in four of which failed. A delivery
 with a contact date is prepared without a typology, then with two fatigue rules (at most two a week; at most each
@@ -52,7 +52,7 @@ def measure(profiles: int, logs: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from .prepare_speed import _delivery, _prepare, _timed
+    from tests.bench.prepare_speed import _delivery, _prepare, _timed
 
     call_command("migrate", verbosity=0)
     delivery, user = _delivery()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LOCK = HERE / "peers.lock"
-PLACE = HERE.parents[1] / ".venv" / "peers"
+PLACE = HERE.parents[2] / ".venv" / "peers"
 
 
 class NoPeers(Exception):
@@ -21,7 +21,7 @@ def python() -> Path:
     """The interpreter that has django-post_office and django-mailer. Raises NoPeers."""
     mark, wanted = PLACE / "installed", sha256(LOCK.read_bytes()).hexdigest()
     if not mark.exists() or mark.read_text() != wanted:
-        print("Installing the other senders from tests/bench/peers.lock …", file=sys.stderr)
+        print("Installing the other senders from tests/bench/rivals/peers.lock …", file=sys.stderr)
         venv.create(PLACE, clear=True, with_pip=True)
         install = ["-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--require-hashes", "--only-binary"]
         try:

@@ -29,7 +29,7 @@ import yaml
 from tests.postfix import may_run, running_postfix, wait_until
 from tests.postgres import Postgres, free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "config" / "deploy"
 Service = Callable[[str], str]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not may_run(), reason="these servers want to be started by root")]

@@ -1,8 +1,8 @@
 """Kills workers in the middle of a delivery and judges by the counting sink what became of every recipient.
 
-    python -m tests.faults.torture --recipients 20000 --kills 10 --database sqlite --json
+    python -m tests.faults.kills.torture --recipients 20000 --kills 10 --database sqlite --json
 
-Kills come at random (seeded), or with --points at chosen places of the code (tests/faults/worker.py), one after
+Kills come at random (seeded), or with --points at chosen places of the code (tests/faults/kills/worker.py), one after
 another. `lost`: neither sent nor in doubt nor told as failed, or told as sent and never accepted. `duplicates`:
 accepted twice. `unlisted`: accepted, and told as neither sent nor in doubt. `unbalanced`: samples in which counters and
 rows differed. `seconds_to_recover`: from the kill of the last living worker to the next message.
@@ -100,7 +100,7 @@ class Torture:
         self.workers: list[Any] = []
         self.hosts = [f"host{number}" for number in range(given.hosts)]
         self.forks = multiprocessing.get_context("forkserver")
-        self.forks.set_forkserver_preload(["tests.faults.loaded"])
+        self.forks.set_forkserver_preload(["tests.faults.kills.loaded"])
         self.log = directory / "sink" / LOG
         self.killed_at = self.sampled_at = 0.0
 
@@ -348,7 +348,7 @@ def torture(given: argparse.Namespace) -> Report:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.faults.torture", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tests.faults.kills.torture", description=__doc__)
     parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
-from .conftest import House
+from tests.journeys.conftest import House
 
 DASHBOARDS = ("new", "preparing", "failed", "ready", "stale", "waiting", "sending", "doubtful", "paused", "finished")
 BATCH = "UPDATE deliveries_batch SET {} WHERE delivery_id = ?"

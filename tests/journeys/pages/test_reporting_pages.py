@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import expect
 
 from deliveries.ledger.message_tokens import tokens
+from tests.journeys.conftest import House
 from tests.reporting.conftest import LINKED
 
-from .conftest import House
 from .test_pages import findings
 
 TABS = ("tracking-logs/", "tracked-urls/", "report/", "rows/delivered/", "export/tracking-logs/")
