@@ -27,22 +27,22 @@ _OWN_MOUNTS = "TORTURE_OWN_MOUNTS"
 
 
 def try_all(faults: list[Fault], database: str, broker: str, *, brief: bool) -> list[dict[str, Any]]:
-    """In this process's Django, in one House."""
-    from .cluster import CannotBe, House
+    """In this process's Django, on one Cluster."""
+    from .cluster import CannotBe, Cluster
 
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place:
         try:
-            house = House(Path(place), database, broker, brief=brief)
+            cluster = Cluster(Path(place), database, broker, brief=brief)
         except CannotBe as error:
             return [{"fault": fault.name, "skipped": str(error), "clean": True} for fault in faults]
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))
         try:
-            return _in_house(house, faults)
+            return _on_cluster(cluster, faults)
         finally:
-            house.close()
+            cluster.close()
 
 
-def _in_house(house: Any, faults: list[Fault]) -> list[dict[str, Any]]:
+def _on_cluster(cluster: Any, faults: list[Fault]) -> list[dict[str, Any]]:
     import django
 
     django.setup()
@@ -52,12 +52,12 @@ def _in_house(house: Any, faults: list[Fault]) -> list[dict[str, Any]]:
     from .trial import Trial, Verdict
 
     call_command("migrate", verbosity=0)
-    house.host.start()
+    cluster.host.start()
     verdicts = []
     for fault in faults:
-        verdict = Verdict(fault.name, house.database, house.broker)
+        verdict = Verdict(fault.name, cluster.database, cluster.broker)
         try:
-            Trial(house, fault, verdict).run()
+            Trial(cluster, fault, verdict).run()
         except CannotBe as error:
             verdict.skipped = str(error)
         except TimeoutError as error:

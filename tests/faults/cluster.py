@@ -1,6 +1,6 @@
 """What faults are done to: real clusters under their watchdogs, with their database, broker and a sink that fsyncs.
 
-A House is made in a process of its own: the product's settings are read from its environment. Its database and its
+A Cluster is made in a process of its own: the product's settings are read from its environment. Its database and its
 journals lie on small disks of their own where that is allowed, and clocks can be set where there is a C compiler.
 """
 
@@ -91,7 +91,7 @@ class Host:
         os.killpg(self.processes()[0], how)
 
 
-class House:
+class Cluster:
     """The services, the hosts, and what can be done to them."""
 
     def __init__(self, directory: Path, database: str, broker: str, *, brief: bool) -> None:

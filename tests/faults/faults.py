@@ -1,6 +1,6 @@
 """The faults, as a table: what is done in the middle of a delivery, and how much doubt it may leave.
 
-Each gets a trial (tests/faults/trial.py): a House with a delivery that is on its way, unless it is `early`.
+Each gets a trial (tests/faults/trial.py): a Cluster with a delivery that is on its way, unless it is `early`.
 """
 
 from __future__ import annotations
@@ -126,22 +126,22 @@ def _sleeper_alone(trial: Trial) -> None:
 
 @fault("PostgreSQL restarts at once", databases=("postgres",), quick="postgres")
 def _postgres_restart(trial: Trial) -> None:
-    trial.house.stop_postgres()
-    trial.house.start_postgres()
+    trial.cluster.stop_postgres()
+    trial.cluster.start_postgres()
 
 
 @fault("PostgreSQL is away for 30 s", databases=("postgres",), quick="postgres")
 def _postgres_away(trial: Trial) -> None:
-    trial.house.stop_postgres()
-    time.sleep(5 if trial.house.brief else 30)
-    trial.house.start_postgres()
+    trial.cluster.stop_postgres()
+    time.sleep(5 if trial.cluster.brief else 30)
+    trial.cluster.start_postgres()
 
 
 @fault("Redis FLUSHALL, again and again", brokers=("redis",), quick="postgres")
 def _flushall(trial: Trial) -> None:
     import redis
 
-    broker = redis.Redis.from_url(trial.house.environment["BROKER_URL"])
+    broker = redis.Redis.from_url(trial.cluster.environment["BROKER_URL"])
     for _ in range(20):
         broker.flushall()
         trial.pass_time(0.1)
@@ -163,17 +163,17 @@ def _tasks(trial: Trial) -> None:
 
 @fault("the mail server restarts", ALL, quick="sqlite")
 def _sink_restart(trial: Trial) -> None:
-    trial.house.kill_sink()
+    trial.cluster.kill_sink()
     trial.pass_time(1)
-    trial.house.start_sink(trial.fault.behaviour)
+    trial.cluster.start_sink(trial.fault.behaviour)
 
 
 @fault("the mail server hangs, then is restarted", ALL, quick="postgres")
 def _sink_hangs(trial: Trial) -> None:
-    trial.house.sink.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
-    trial.pass_time(4 if trial.house.brief else 20)
-    trial.house.kill_sink()
-    trial.house.start_sink(trial.fault.behaviour)
+    trial.cluster.sink.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
+    trial.pass_time(4 if trial.cluster.brief else 20)
+    trial.cluster.kill_sink()
+    trial.cluster.start_sink(trial.fault.behaviour)
 
 
 @fault("drops before the final 250", 20, behaviour="slow=5,drop-before=100", quick="sqlite")
@@ -189,17 +189,17 @@ def _drop_after(trial: Trial) -> None:
 @fault("421 storms", quick="sqlite")
 def _storm(trial: Trial) -> None:
     for _ in range(3):
-        trial.house.mood("storm")
+        trial.cluster.mood("storm")
         trial.pass_time(0.5)
-        trial.house.mood("storm=40,slow=5")
+        trial.cluster.mood("storm=40,slow=5")
         trial.pass_time(0.5)
-    trial.house.mood("accept")
+    trial.cluster.mood("accept")
 
 
 @fault("30 % are answered 452, then recovery", behaviour="full=30,slow=5", quick="postgres")
 def _full(trial: Trial) -> None:
     trial.wait_messages(500)
-    trial.house.mood("accept")
+    trial.cluster.mood("accept")
 
 
 # The machine
@@ -207,26 +207,26 @@ def _full(trial: Trial) -> None:
 
 @fault("the journals' disk is full", quick="sqlite", recipients=5000)
 def _journals_full(trial: Trial) -> None:
-    empty = trial.house.fill("journals")
+    empty = trial.cluster.fill("journals")
     trial.pass_time(3)
     empty()
 
 
 @fault("the database's disk is full", quick="postgres", recipients=5000)
 def _database_full(trial: Trial) -> None:
-    empty = trial.house.fill("data")
+    empty = trial.cluster.fill("data")
     trial.pass_time(3)
     empty()
 
 
 @fault("the clock jumps an hour ahead", quick="postgres")
 def _clock_ahead(trial: Trial) -> None:
-    trial.house.set_clock(3600)
+    trial.cluster.set_clock(3600)
 
 
 @fault("the clock jumps an hour back", quick="sqlite")
 def _clock_back(trial: Trial) -> None:
-    trial.house.set_clock(-3600)
+    trial.cluster.set_clock(-3600)
 
 
 @fault("a poison recipient", poisoned=1, early=True, recipients=300, behaviour="accept")
@@ -238,24 +238,24 @@ def _poison(trial: Trial) -> None:
 @fault("two hosts, the link cut and healed", ALL, databases=("postgres",), brokers=("orm",), early=True, **LONG)
 def _cut(trial: Trial) -> None:
     """The cut host can reach neither the database nor the mail server, and its lines hang without a word."""
-    house = trial.house
-    there = house.lay_cable()
-    house.stop_postgres()
-    house.start_postgres()  # it answers at the new address too
+    cluster = trial.cluster
+    there = cluster.lay_cable()
+    cluster.stop_postgres()
+    cluster.start_postgres()  # it answers at the new address too
     trial.move_sink(f"{NETWORK}.1")
-    trial.second(there, f"postgres://tests@{NETWORK}.1:{house.postgres.port}/postgres")  # type: ignore[union-attr]
+    trial.second(there, f"postgres://tests@{NETWORK}.1:{cluster.postgres.port}/postgres")  # type: ignore[union-attr]
     trial.start()
     trial.wait_holder("host2")
-    house.cable("down")
+    cluster.cable("down")
     trial.pass_time(LEASE_SECONDS + 3)
-    house.cable("up")
+    cluster.cable("up")
 
 
 @fault("an older copy of the database is restored", WINDOWS, ends="Paused", quick="sqlite", recipients=1600)
 def _restored(trial: Trial) -> None:
     """As config/docs/operations.md says: a copy while it runs, restored later. Nothing more may leave before
     somebody has looked; what was claimed when the copy was made has no journal any more and is in doubt."""
-    put_back = _copy_sqlite(trial) if trial.house.database == "sqlite" else _copy_postgres(trial)
+    put_back = _copy_sqlite(trial) if trial.cluster.database == "sqlite" else _copy_postgres(trial)
     trial.wait_messages(200)
     trial.host.stop()
     trial.close_database()
@@ -264,7 +264,7 @@ def _restored(trial: Trial) -> None:
 
 
 def _copy_sqlite(trial: Trial) -> Callable[[], None]:
-    place, copy = trial.house.directory / "data" / "db.sqlite3", trial.house.directory / "copy.sqlite3"
+    place, copy = trial.cluster.directory / "data" / "db.sqlite3", trial.cluster.directory / "copy.sqlite3"
     source, target = sqlite3.connect(place), sqlite3.connect(copy)
     source.backup(target)
     source.close()
@@ -279,7 +279,7 @@ def _copy_sqlite(trial: Trial) -> Callable[[], None]:
 
 
 def _copy_postgres(trial: Trial) -> Callable[[], None]:
-    copy, port = str(trial.house.directory / "copy"), str(trial.house.postgres.port)  # type: ignore[union-attr]
+    copy, port = str(trial.cluster.directory / "copy"), str(trial.cluster.postgres.port)  # type: ignore[union-attr]
     programs = {name: find_program(name) for name in ("pg_dump", "dropdb", "createdb", "pg_restore")}
     if None in programs.values():
         raise CannotBe("PostgreSQL's client programs are not installed")

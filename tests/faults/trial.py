@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.sink import LOG
 
-from .cluster import Host, House, wait
+from .cluster import Cluster, Host, wait
 from .faults import Fault
 
 AT_REST = 120.0  # seconds that it may take to come to rest
@@ -52,19 +52,19 @@ class Verdict:
 
 
 class Trial:
-    """A delivery in a House, and a fault."""
+    """A delivery on a Cluster, and a fault."""
 
-    def __init__(self, house: House, fault: Fault, verdict: Verdict) -> None:
-        self.house, self.fault, self.verdict = house, fault, verdict
-        self.host = house.host
-        self.offset = house.noted()
+    def __init__(self, cluster: Cluster, fault: Fault, verdict: Verdict) -> None:
+        self.cluster, self.fault, self.verdict = cluster, fault, verdict
+        self.host = cluster.host
+        self.offset = cluster.noted()
         self.sampled_at = 0.0
         self.started = False
-        self.sink_was = house.sink_address
+        self.sink_was = cluster.sink_address
         self.delivery: Any = None
 
     def run(self) -> None:
-        """Everything; the House is as before when it returns."""
+        """Everything; the Cluster is as before when it returns."""
         began = time.monotonic()
         try:
             self._run()
@@ -73,9 +73,9 @@ class Trial:
             self.verdict.seconds = round(time.monotonic() - began, 1)
 
     def _run(self) -> None:
-        self.house.mood(self.fault.behaviour)
+        self.cluster.mood(self.fault.behaviour)
         wait(self._ready, 90)
-        self.delivery = _delivery(self.house, self.fault.recipients)
+        self.delivery = _delivery(self.cluster, self.fault.recipients)
         if not self.fault.early:
             self.start()
             self.wait_messages(self.fault.recipients // 10)
@@ -108,8 +108,8 @@ class Trial:
 
     def wait_messages(self, number: int) -> None:
         """Until so many more messages were accepted."""
-        goal = self.house.noted() + number * 80
-        wait(lambda: self._look() or self.house.noted() >= goal, 60)
+        goal = self.cluster.noted() + number * 80
+        wait(lambda: self._look() or self.cluster.noted() >= goal, 60)
 
     def wait_holder(self, name: str) -> None:
         """Until that host works on a batch, and has sent some of it."""
@@ -121,8 +121,8 @@ class Trial:
         from django.db import connection
 
         if database:
-            self.house.environment["DATABASE_URL"] = database
-        host = self.house.second(prefix)
+            self.cluster.environment["DATABASE_URL"] = database
+        host = self.cluster.second(prefix)
         connection.close()
         wait(lambda: self._look() or host.processes(), 60)
 
@@ -136,9 +136,9 @@ class Trial:
         """The mail server answers elsewhere."""
         from deliveries.models import Routing
 
-        self.house.kill_sink()
-        self.house.sink_address = address
-        self.house.start_sink(self.fault.behaviour)
+        self.cluster.kill_sink()
+        self.cluster.sink_address = address
+        self.cluster.start_sink(self.fault.behaviour)
         self.close_database()
         Routing.objects.update(host=address)
 
@@ -151,7 +151,7 @@ class Trial:
     # Looking on
 
     def _ready(self) -> bool:
-        self.house.keep()
+        self.cluster.keep()
         return bool(self.host.processes())
 
     def _look(self) -> None:
@@ -162,7 +162,7 @@ class Trial:
         if now - self.sampled_at < SAMPLE_SECONDS or self.delivery is None:
             return
         self.sampled_at = now
-        self.house.keep()
+        self.cluster.keep()
         try:
             self.verdict.unbalanced += bool(unbalanced(self.delivery.pk))
             self.verdict.samples += 1
@@ -182,8 +182,8 @@ class Trial:
         except (DatabaseError, Delivery.DoesNotExist):
             connection.close()
             return False
-        hosts_back = all(host.guard is not None and host.processes() for host in self.house.hosts)
-        settled = len(self.house.hosts) == 1 or doubt <= self.fault.doubt  # a host's own journals may yet tell
+        hosts_back = all(host.guard is not None and host.processes() for host in self.cluster.hosts)
+        settled = len(self.cluster.hosts) == 1 or doubt <= self.fault.doubt  # a host's own journals may yet tell
         return str(self.delivery.get_state_display()) == self.fault.ends and not held and hosts_back and settled
 
     def _judge(self) -> None:
@@ -211,7 +211,7 @@ class Trial:
             verdict.wrong = verdict.wrong or f"{verdict.poisoned} rows count as poison"
 
     def _accepted_lines(self) -> list[list[str]]:
-        with (self.house.directory / "sink" / LOG).open("rb") as log:
+        with (self.cluster.directory / "sink" / LOG).open("rb") as log:
             log.seek(self.offset)
             return [line.split("\t") for line in log.read().decode(errors="replace").splitlines()]
 
@@ -223,20 +223,20 @@ class Trial:
         from deliveries.models import Delivery, Routing
         from deliveries.models.states import ENDED
 
-        house = self.house
-        if house.preload:
-            house.set_clock(0)
-        house.dismiss_second()
-        if self.host.program != (usual := Host("", house.environment).program):
+        cluster = self.cluster
+        if cluster.preload:
+            cluster.set_clock(0)
+        cluster.dismiss_second()
+        if self.host.program != (usual := Host("", cluster.environment).program):
             self.replace_host(usual)
         connection.close()
-        if house.link is not None:
-            house.link.kill()
-            house.link = None
-            house.environment["DATABASE_URL"] = self.host.environment["DATABASE_URL"]
-        if house.sink_address != self.sink_was:
+        if cluster.link is not None:
+            cluster.link.kill()
+            cluster.link = None
+            cluster.environment["DATABASE_URL"] = self.host.environment["DATABASE_URL"]
+        if cluster.sink_address != self.sink_was:
             self.move_sink(self.sink_was)
-        house.mood("accept")
+        cluster.mood("accept")
         for delivery in Delivery.objects.filter(pk=getattr(self.delivery, "pk", None)):
             if delivery.state not in ENDED:
                 commands.stop(delivery, _user())
@@ -256,7 +256,7 @@ def _user() -> Any:
     return User.objects.get_or_create(username="torture", defaults={"is_superuser": True, "is_staff": True})[0]
 
 
-def _delivery(house: House, recipients: int) -> Any:
+def _delivery(cluster: Cluster, recipients: int) -> Any:
     """A delivery whose date has come, not yet to be found by the sweeper. Retries come after a second, as the routing
     says: how long they wait is not what is tried here."""
     from datetime import timedelta
@@ -272,7 +272,7 @@ def _delivery(house: House, recipients: int) -> Any:
     message = Message.objects.create(label="M", campaign=Campaign.objects.create(label="C"), brand=brand)
     second = timedelta(seconds=1)
     routing, _ = Routing.objects.get_or_create(
-        label="sink", defaults={"security": "none", "port": house.sink_port, "connections": 8, "retry_first_day": 0,
+        label="sink", defaults={"security": "none", "port": cluster.sink_port, "connections": 8, "retry_first_day": 0,
                                 "retry_gap": second, "retry_every": second, "breaker_hard": 0},
     )  # fmt: skip
     with transaction.atomic():

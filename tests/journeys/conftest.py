@@ -1,4 +1,4 @@
-"""A browser, and houses for it to visit: the whole product as processes of its own on a file database."""
+"""A browser, and sites for it to visit: the whole product as processes of its own on a file database."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 
 
 @dataclass
-class House:
+class Site:
     """The product on its own data directory: `ids` are those of stage.py."""
 
     data: Path
@@ -73,7 +73,7 @@ class House:
         self.ids = json.loads(told.stdout.splitlines()[-1])
 
     def start(self, *command: str) -> None:
-        """A program of the house, in a session of its own so that all of it can be ended."""
+        """A program of the site, in a session of its own so that all of it can be ended."""
         log = (self.data / f"{len(self.running)}.log").open("wb")
         self.running.append(
             subprocess.Popen(
@@ -134,9 +134,9 @@ class House:
 
 
 @pytest.fixture(scope="package")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house with a delivery in every state, where nothing moves by itself."""
-    built = House(tmp_path_factory.mktemp("house"))
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with a delivery in every state, where nothing moves by itself."""
+    built = Site(tmp_path_factory.mktemp("site"))
     try:
         built.furnish()
         built.serve()
@@ -147,9 +147,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def living_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house at work: simulator and background workers, one message, no delivery yet."""
-    built = House(tmp_path_factory.mktemp("living"))
+def living_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site at work: simulator and background workers, one message, no delivery yet."""
+    built = Site(tmp_path_factory.mktemp("living"))
     try:
         built.furnish(STAGE_STATES="0")
         built.staff()
@@ -173,8 +173,8 @@ def browser(service: Callable[[str], str]) -> Iterator[Browser]:
 class Visitor:
     """Somebody at a browser. What the console says against a page is kept in `complaints`."""
 
-    def __init__(self, house: House, context: BrowserContext) -> None:
-        self.house, self.context = house, context
+    def __init__(self, site: Site, context: BrowserContext) -> None:
+        self.site, self.context = site, context
         self.complaints: list[str] = []
         self.page: Page = context.new_page()
         self.page.set_default_timeout(20_000)
@@ -186,7 +186,7 @@ class Visitor:
             self.complaints.append(f"{self.page.url}: {said.text}")
 
     def log_in(self, name: str) -> Visitor:
-        self.page.goto(self.house.url("login/?next=/admin/deliveries/delivery/"))
+        self.page.goto(self.site.url("login/?next=/admin/deliveries/delivery/"))
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", PASSWORD)
         self.page.click("[type=submit]")
@@ -194,18 +194,18 @@ class Visitor:
         return self
 
     def at(self, name: str, page: str = "change/") -> Page:
-        self.page.goto(self.house.delivery(name, page))
+        self.page.goto(self.site.delivery(name, page))
         return self.page
 
 
 @pytest.fixture
 def visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
-    """visitor(house, "starter", width=360, …) logs somebody in; a complaint of the console fails the test."""
+    """visitor(site, "starter", width=360, …) logs somebody in; a complaint of the console fails the test."""
     visitors: list[Visitor] = []
 
-    def visit(house: House, name: str, *, width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+    def visit(site: Site, name: str, *, width: int = 1280, height: int = 900, **options: Any) -> Visitor:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        visitors.append(Visitor(house, context))
+        visitors.append(Visitor(site, context))
         return visitors[-1].log_in(name)
 
     yield visit

@@ -1,6 +1,6 @@
 """Fills an empty database for the browser: people, a campaign, a delivery in every state. Prints {name: id} as JSON.
 
-Run as `python -m tests.journeys.stage` with the environment of the house that it is for.
+Run as `python -m tests.journeys.stage` with the environment of the site that it is for.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ HTML = (
 )
 
 
-def write_message(page: Page, house, label: str, *, audience: str, html: str = HTML) -> None:
+def write_message(page: Page, site, label: str, *, audience: str, html: str = HTML) -> None:
     """The message form, up to its dashboard."""
-    page.goto(house.url("campaigns/message/add/"))
+    page.goto(site.url("campaigns/message/add/"))
     page.fill("#id_label", label)
     page.select_option("#id_campaign", label="Spring in the box")
     page.select_option("#id_audience", label=audience)
@@ -50,18 +50,18 @@ def figure(page: Page, name: str) -> str:
     return str(page.locator(f"[data-kpi={name}] .dm-exact").inner_text())
 
 
-def sent_by(house) -> int:
-    return house.totals().get("accepted", 0)
+def sent_by(site) -> int:
+    return site.totals().get("accepted", 0)
 
 
-def test_from_the_file_to_the_figures(living_house, visitor, guests, picture):
-    house, page = living_house, visitor(living_house, "starter", height=1000).page
-    page.goto(house.url("campaigns/profile/"))
+def test_from_the_file_to_the_figures(living_site, visitor, guests, picture):
+    site, page = living_site, visitor(living_site, "starter", height=1000).page
+    page.goto(site.url("campaigns/profile/"))
     page.get_by_role("link", name="Import", exact=True).click()
     page.set_input_files("#id_file", guests)
     page.click("[name=_save]")
-    until(lambda: house.read("SELECT state FROM campaigns_profileimport") == "done", "the import")
-    page.goto(house.url("campaigns/audience/add/"))
+    until(lambda: site.read("SELECT state FROM campaigns_profileimport") == "done", "the import")
+    page.goto(site.url("campaigns/audience/add/"))
     page.fill("#id_label", "Guests")
     page.fill("[name=conditions-0-field]", "first_name")
     page.select_option("[name=conditions-0-op]", "starts_with")
@@ -69,7 +69,7 @@ def test_from_the_file_to_the_figures(living_house, visitor, guests, picture):
     page.click("[name=_continue]")
     expect(page.locator(".messagelist")).to_contain_text("profiles now.")
 
-    write_message(page, house, "Invitation", audience="Guests")
+    write_message(page, site, "Invitation", audience="Guests")
     expect(page.get_by_role("link", name="Confirm send")).to_have_count(0)
     prepare(page)
     count = int(figure(page, "to_deliver"))
@@ -78,13 +78,13 @@ def test_from_the_file_to_the_figures(living_house, visitor, guests, picture):
     page.get_by_role("link", name="Confirm send").click()
     dialog = page.get_by_role("dialog", name="Confirm send")
     expect(dialog).to_contain_text(f"{count} messages leave now.")
-    assert sent_by(house) == 0
+    assert sent_by(site) == 0
     dialog.get_by_role("button", name="OK").click()
     expect(page.locator(".messagelist")).to_contain_text("Confirmed.")
     expect(page.locator(".dm-headline")).to_have_text("Finished", timeout=90_000)  # by itself: nobody reloads
 
     expect(page.locator("#dm-deployment progress")).to_have_attribute("value", "100")
-    accepted = sent_by(house)
+    accepted = sent_by(site)
     assert figure(page, "delivered") == str(accepted)
     assert figure(page, "bounces") == str(count - accepted)
     assert figure(page, "sent") == str(count)
@@ -99,13 +99,13 @@ def test_from_the_file_to_the_figures(living_house, visitor, guests, picture):
 
 
 @pytest.mark.slow
-def test_whoever_prepares_hands_over_to_whoever_may_start(living_house, visitor):
-    house, page = living_house, visitor(living_house, "preparer").page
-    write_message(page, house, "Handed over", audience="Box customers")
+def test_whoever_prepares_hands_over_to_whoever_may_start(living_site, visitor):
+    site, page = living_site, visitor(living_site, "preparer").page
+    write_message(page, site, "Handed over", audience="Box customers")
     prepare(page)
     expect(page.get_by_role("link", name="Confirm send")).to_have_count(0)
     expect(page.locator("#dm-banners")).to_contain_text("You cannot confirm this send")
-    address, before = page.url, sent_by(house)
+    address, before = page.url, sent_by(site)
     token = page.locator("#dm-acts [name=csrfmiddlewaretoken]").input_value()
     forged = page.request.post(
         address.replace("/change/", "/confirm/"), form={"csrfmiddlewaretoken": token}, headers={"Referer": address}
@@ -113,16 +113,16 @@ def test_whoever_prepares_hands_over_to_whoever_may_start(living_house, visitor)
     assert forged.status == 403
     page.goto(address.replace("/change/", "/log/"))
     expect(page.locator(".dm-table")).to_contain_text("preparer tried to confirm this delivery without the role.")
-    assert sent_by(house) == before
-    other = visitor(house, "starter").page
+    assert sent_by(site) == before
+    other = visitor(site, "starter").page
     other.goto(address)
     expect(other.get_by_role("link", name="Confirm send")).to_be_visible()
 
 
-def test_without_a_script_a_message_leaves_too(living_house, visitor):
-    house, page = living_house, visitor(living_house, "starter", java_script_enabled=False).page
-    before = sent_by(house)
-    write_message(page, house, "By hand", audience="Box customers")
+def test_without_a_script_a_message_leaves_too(living_site, visitor):
+    site, page = living_site, visitor(living_site, "starter", java_script_enabled=False).page
+    before = sent_by(site)
+    write_message(page, site, "By hand", audience="Box customers")
     page.click("#dm-act-prepare")
     until(lambda: page.reload() and page.locator("#dm-act-confirm").count(), "the preparation")
     page.click("#dm-act-confirm")
@@ -130,4 +130,4 @@ def test_without_a_script_a_message_leaves_too(living_house, visitor):
     assert count
     page.click("#dm-ok")
     until(lambda: page.reload() and page.locator(".dm-headline").inner_text() == "Finished", "the sending", 90)
-    assert figure(page, "delivered") == count[1] == str(sent_by(house) - before)
+    assert figure(page, "delivered") == count[1] == str(sent_by(site) - before)

@@ -25,8 +25,8 @@ RECIPIENTS = int(os.environ.get("POSTFIX_RECIPIENTS", "1000"))
 
 
 @pytest.fixture
-def house(tmp_path):
-    """house(*arguments) runs a program of ours on a database of its own."""
+def run(tmp_path):
+    """run(*arguments) runs a program of ours on a database of its own."""
     own = {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "DATA_DIR": str(tmp_path)}
 
     def run(*arguments, wait=True):
@@ -40,17 +40,17 @@ def house(tmp_path):
     return run
 
 
-def stage(house, *arguments):
-    return house("-m", "tests.journeys.postfix_stage", *map(str, arguments))
+def stage(run, *arguments):
+    return run("-m", "tests.journeys.postfix_stage", *map(str, arguments))
 
 
-def told(house):
-    return json.loads(stage(house, "tell"))
+def told(run):
+    return json.loads(stage(run, "tell"))
 
 
 @contextmanager
-def bounce_server(house, port):
-    process = house("manage.py", "bounce_server", "--port", str(port), wait=False)
+def bounce_server(run, port):
+    process = run("manage.py", "bounce_server", "--port", str(port), wait=False)
     try:
         yield
     finally:
@@ -78,30 +78,30 @@ def recipient_name(recipient, mail):
     return f"User {int(recipient.split('@')[0].removeprefix('user')) - 1}"
 
 
-def test_a_thousand_messages_arrive_whole_each_at_its_recipient(house, service):
+def test_a_thousand_messages_arrive_whole_each_at_its_recipient(run, service):
     with running_postfix(service("postfix"), inbox_port=1) as postfix:
-        stage(house, "send", postfix.port, 1000, "deliver.test")
+        stage(run, "send", postfix.port, 1000, "deliver.test")
         wait_until(lambda: len(list((postfix.maildir / "new").glob("*"))) >= 1000, 120)
-        known = told(house)["tokens"]
+        known = told(run)["tokens"]
         arrived = Counter(check_file(path.read_bytes(), known) for path in (postfix.maildir / "new").iterdir())
     assert arrived == Counter(address for _path, address in known.values())
 
 
-def test_the_figures_are_what_postfix_says(house, service):
+def test_the_figures_are_what_postfix_says(run, service):
     port, patience = free_port(), 120 + RECIPIENTS // 5
     with (
         running_postfix(service("postfix"), inbox_port=port, delay_warning=5) as postfix,
-        bounce_server(house, port),
+        bounce_server(run, port),
     ):
-        stage(house, "send", postfix.port, RECIPIENTS, *DOMAINS)
+        stage(run, "send", postfix.port, RECIPIENTS, *DOMAINS)
         # Then only those wait that are put off for ever, and the sender has been told of each of them.
         put_off = RECIPIENTS // len(DOMAINS)
         wait_until(lambda: postfix.waiting() <= put_off, patience)
         wait_until(lambda: postfix.log().count("sender delay notification") >= put_off, patience)
         assert postfix.expire("expire.test") == put_off
         wait_until(lambda: not postfix.waiting(), patience)
-        wait_until(lambda: not told(house)["waiting"], 120)
-        found, outcomes = told(house), postfix.outcomes()
+        wait_until(lambda: not told(run)["waiting"], 120)
+        found, outcomes = told(run), postfix.outcomes()
     statuses = {"sent": 1, "bounced": 2, "expired": 2}
     assert len(outcomes) == RECIPIENTS
     assert {address: row[0] for address, row in found["rows"].items()} == {

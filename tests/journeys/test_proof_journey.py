@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from config.dev.simulator.store import Store
 from config.dev.simulator.stored_mail import read
 
-from .conftest import House, until
+from .conftest import Site, until
 from .test_main_journey import prepare, write_message
 
 pytestmark = pytest.mark.slow
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.slow
 READER = "ok.reader@example.com"
 
 
-def mailbox(house: House, address: str) -> list[str]:
+def mailbox(site: Site, address: str) -> list[str]:
     """The HTML of what the simulator took for an address."""
-    with Store(house.data / "simulator", read_only=True) as store:
+    with Store(site.data / "simulator", read_only=True) as store:
         kept = [store.message(entry) for entry in store.entries() if entry.kept and entry.recipient == address]
     return [read(raw or b"").html or "" for raw in kept]
 
 
-def ask_for_approval(house: House, page: Page) -> None:
+def ask_for_approval(site: Site, page: Page) -> None:
     """The campaign wants another person's approval."""
-    page.goto(house.url(f"campaigns/campaign/{house.ids['campaign']}/change/"))
+    page.goto(site.url(f"campaigns/campaign/{site.ids['campaign']}/change/"))
     page.check("#id_needs_approval")
     page.click("[name=_save]")
 
 
-def make_test_profile(house: House, page: Page) -> None:
-    page.goto(house.url("campaigns/testprofile/add/"))
+def make_test_profile(site: Site, page: Page) -> None:
+    page.goto(site.url("campaigns/testprofile/add/"))
     page.fill("#id_label", "Rita reads proofs")
     page.fill("#id_email", READER)
     page.fill("#id_first_name", "Rita")
@@ -42,11 +42,11 @@ def make_test_profile(house: House, page: Page) -> None:
     expect(page.locator(".messagelist")).to_contain_text("was added successfully")
 
 
-def test_a_proof_is_sent_read_and_judged_and_another_person_releases_the_send(living_house, visitor):
-    house, page = living_house, visitor(living_house, "starter").page
-    ask_for_approval(house, page)
-    make_test_profile(house, page)
-    write_message(page, house, "Proved", audience="Box customers")
+def test_a_proof_is_sent_read_and_judged_and_another_person_releases_the_send(living_site, visitor):
+    site, page = living_site, visitor(living_site, "starter").page
+    ask_for_approval(site, page)
+    make_test_profile(site, page)
+    write_message(page, site, "Proved", audience="Box customers")
     prepare(page)
     expect(page.locator("#dm-act-confirm")).to_have_count(0)
     expect(page.locator("#dm-banners")).to_contain_text("another person's approval")
@@ -57,14 +57,14 @@ def test_a_proof_is_sent_read_and_judged_and_another_person_releases_the_send(li
     expect(dialog.get_by_label("Rita reads proofs")).to_be_checked()
     dialog.get_by_role("button", name="Send the proof").click()
     expect(page.locator(".messagelist")).to_contain_text("Proof 1: 1 mail is on its way.")
-    until(lambda: mailbox(house, READER), "the proof in the reader's mailbox")
-    [mail] = mailbox(house, READER)
+    until(lambda: mailbox(site, READER), "the proof in the reader's mailbox")
+    [mail] = mailbox(site, READER)
     assert "Dear Rita" in mail
 
     found = re.search(r'href="[^"]*(/proof/[^"]+)"', mail)
     assert found is not None
     reader = page.context.browser.new_context().new_page()  # somebody without an account
-    reader.goto(f"http://127.0.0.1:{house.port}{html.unescape(found[1])}")
+    reader.goto(f"http://127.0.0.1:{site.port}{html.unescape(found[1])}")
     expect(reader.get_by_role("heading", name="Proof 1 of “Proved”")).to_be_visible()
     reader.get_by_label("Comment").fill("The colours are fine")
     reader.get_by_role("button", name="Approve").click()
@@ -82,9 +82,7 @@ def test_a_proof_is_sent_read_and_judged_and_another_person_releases_the_send(li
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
     expect(page.get_by_role("alert")).to_contain_text("You prepared this delivery")
 
-    house.write(
-        "UPDATE deliveries_delivery SET prepared_by_id = (SELECT id FROM auth_user WHERE username = 'preparer')"
-    )
+    site.write("UPDATE deliveries_delivery SET prepared_by_id = (SELECT id FROM auth_user WHERE username = 'preparer')")
     page.goto(address)
     page.click("#dm-act-approve")
     page.get_by_label("Comment").fill("Go")

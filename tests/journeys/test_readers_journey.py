@@ -21,7 +21,7 @@ from config.dev.simulator import reader_behaviour
 from config.dev.simulator.store import Store
 from config.dev.simulator.stored_mail import read
 
-from .conftest import House, until
+from .conftest import Site, until
 from .test_main_journey import figure, prepare, write_message
 
 pytestmark = pytest.mark.slow
@@ -38,8 +38,8 @@ FIGURES = (
 )  # fmt: skip
 
 
-class ReadHouse(House):
-    """A house whose recipients read: each comes from an address of their own, as a proxy tells."""
+class ReadSite(Site):
+    """A site whose recipients read: each comes from an address of their own, as a proxy tells."""
 
     @property
     def base(self) -> str:
@@ -66,8 +66,8 @@ class ReadHouse(House):
 
 
 @pytest.fixture(scope="module")
-def read_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadHouse]:
-    built = ReadHouse(tmp_path_factory.mktemp("read"))
+def read_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadSite]:
+    built = ReadSite(tmp_path_factory.mktemp("read"))
     try:
         built.furnish(STAGE_STATES="0", STAGE_EACH=str(PEOPLE // 5))
         built.write(
@@ -84,10 +84,10 @@ def read_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadHouse]:
         built.close()
 
 
-def truth(house: ReadHouse) -> dict[str, int]:
+def truth(site: ReadSite) -> dict[str, int]:
     """The figures that the simulator's own record gives."""
-    totals, did = house.totals(), defaultdict(set)
-    for act in house.record():
+    totals, did = site.totals(), defaultdict(set)
+    for act in site.record():
         did[act["kind"]].add(act["address"])
     refused = totals["unknown"]
     opened = set().union(*(did[kind] for kind in TYPES))
@@ -98,9 +98,9 @@ def truth(house: ReadHouse) -> dict[str, int]:
     }  # fmt: skip
 
 
-def events(house: ReadHouse) -> Counter[tuple[str, int]]:
+def events(site: ReadSite) -> Counter[tuple[str, int]]:
     """(address, type): how often, by the record; opting out again is no second event."""
-    found = Counter((act["address"], TYPES[act["kind"]]) for act in house.record() if act["kind"] in TYPES)
+    found = Counter((act["address"], TYPES[act["kind"]]) for act in site.record() if act["kind"] in TYPES)
     return Counter({key: 1 if key[1] == TYPES["optout"] else number for key, number in found.items()})
 
 
@@ -131,14 +131,14 @@ def in_files(page: Page, address: str) -> tuple[int, int]:
     return len(lines) - 1, sum(1 for _ in sheet.iter_rows()) - 1
 
 
-def judged(house: ReadHouse) -> tuple[float, float, int]:
+def judged(site: ReadSite) -> tuple[float, float, int]:
     """Precision and recall of the machines among the events, and how many machines' events there were."""
     known = defaultdict(list)
-    for act in house.record():
+    for act in site.record():
         if act["kind"] in TYPES:
             at = datetime.fromisoformat(act["time"]).timestamp()
             known[act["address"], TYPES[act["kind"]], max(act["link"], -1)].append((at, act["machine"]))
-    rows = house.rows(
+    rows = site.rows(
         "SELECT l.address, t.type, COALESCE(t.link, -1), t.machine FROM reporting_trackinglog t "
         "JOIN deliveries_sendinglog l ON l.id = t.sending_log_id ORDER BY t.at"
     )
@@ -155,39 +155,39 @@ def judged(house: ReadHouse) -> tuple[float, float, int]:
     return both / max(1, sum(said for _, said in pairs)), both / max(1, machines), machines
 
 
-def test_every_figure_is_what_the_simulator_recorded(read_house, visitor, capsys):
-    house, page = read_house, visitor(read_house, "starter").page
-    write_message(page, house, "To be read", audience="Box customers", html=HTML)
+def test_every_figure_is_what_the_simulator_recorded(read_site, visitor, capsys):
+    site, page = read_site, visitor(read_site, "starter").page
+    write_message(page, site, "To be read", audience="Box customers", html=HTML)
     prepare(page)
     assert figure(page, "to_deliver") == str(PEOPLE)
     address = page.url.split("?")[0]
     page.get_by_role("link", name="Confirm send").click()
     page.get_by_role("dialog", name="Confirm send").get_by_role("button", name="OK").click()
     expect(page.locator(".dm-headline")).to_have_text("Finished", timeout=120_000)
-    until(lambda: len(house.record()) >= house.planned(), "the readers", 180)
-    wanted = sum(events(house).values())
-    until(lambda: house.read("SELECT COUNT(*) FROM reporting_trackinglog") == wanted, "the folding", 30)
+    until(lambda: len(site.record()) >= site.planned(), "the readers", 180)
+    wanted = sum(events(site).values())
+    until(lambda: site.read("SELECT COUNT(*) FROM reporting_trackinglog") == wanted, "the folding", 30)
 
     page.goto(address)
     page.get_by_role("button", name="Compute stats").click()
     expect(page.locator(".messagelist")).to_be_visible()
-    known, pk = truth(house), re.search(r"/delivery/(\d+)/", address)[1]
+    known, pk = truth(site), re.search(r"/delivery/(\d+)/", address)[1]
     for name in ("to_deliver", "sent", "delivered", "bounces", "opens", "clicks"):
         assert figure(page, name) == str(known[name]), name
-    programs = page.request.get(f"{house.base}/api/deliveries/{pk}/kpis/").json()
+    programs = page.request.get(f"{site.base}/api/deliveries/{pk}/kpis/").json()
     assert {n: programs[n]["count"] for n in ("sent", "delivered", "bounces", "opens", "clicks")} == {
         n: known[n] for n in ("sent", "delivered", "bounces", "opens", "clicks")
     }
-    told = page.request.get(f"{house.base}/api/deliveries/{pk}/stats/").json()
+    told = page.request.get(f"{site.base}/api/deliveries/{pk}/stats/").json()
     assert {n: told[n] for n in ("mirrors", "opt_outs")} == {n: known[n] for n in ("mirrors", "opt_outs")}
-    assert told["all_clicks"] == sum(n for (_, kind), n in events(house).items() if kind == TYPES["click"])
+    assert told["all_clicks"] == sum(n for (_, kind), n in events(site).items() if kind == TYPES["click"])
     for name in FIGURES:
-        rows = page.request.get(f"{house.base}/api/deliveries/{pk}/figures/{name}/?count=1").json()["count"]
+        rows = page.request.get(f"{site.base}/api/deliveries/{pk}/figures/{name}/?count=1").json()["count"]
         listed = in_list(page, address.replace("/change/", f"/rows/{name}/"))
         files = in_files(page, address.replace("/change/", f"/export/sending-logs/?figure={name}"))
         assert (rows, listed, *files) == (known[name],) * 4, name
 
-    precision, recall, machines = judged(house)
+    precision, recall, machines = judged(site)
     with capsys.disabled():
         print(
             f"\n{known}\n{machines} events of machines among {wanted}: precision {precision:.1%}, recall {recall:.1%}"

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.journeys.pages.test_pages import findings
 
-from .conftest import House, until
+from .conftest import Site, until
 from .test_main_journey import write_message
 
 pytestmark = pytest.mark.slow
@@ -32,9 +32,9 @@ def fill(page: Page, prefix: str, **values: object) -> None:
             field.fill(str(value))
 
 
-def edit(page: Page, house: House, label: str) -> None:
+def edit(page: Page, site: Site, label: str) -> None:
     """A new message, and back to its form."""
-    write_message(page, house, label, audience="Box customers")
+    write_message(page, site, label, audience="Box customers")
     page.get_by_role("link", name="Edit the message").click()
     expect(page.locator(f"{PLACE}mode")).to_be_attached()
 
@@ -57,9 +57,9 @@ def look(page: Page, name: str) -> None:
     ("recipient_zone", "2100-03-28 09:00 Asia/Tokyo (GMT+09:00), by each recipient's own clock"),
     ("formula", "at each recipient's own date, {{ contact_date | add_days: attributes.points }}"),
 ])  # fmt: skip
-def test_each_mode_is_written_in_its_zone_and_told_on_the_dashboard(house, visitor, mode, told):
-    page = visitor(house, "starter").page
-    edit(page, house, f"By {mode}")
+def test_each_mode_is_written_in_its_zone_and_told_on_the_dashboard(site, visitor, mode, told):
+    page = visitor(site, "starter").page
+    edit(page, site, f"By {mode}")
     dated = {"contact_date_0": "2100-03-28", "contact_date_1": "09:00:00", "time_zone": "Asia/Tokyo"}
     formula = {"formula": "{{ contact_date | add_days: attributes.points }}"} if mode == "formula" else {}
     with_schedule(page, mode=mode, **({} if mode == "immediate" else dated), **formula)
@@ -69,9 +69,9 @@ def test_each_mode_is_written_in_its_zone_and_told_on_the_dashboard(house, visit
     look(page, f"dashboard-{mode}")
 
 
-def test_a_clock_that_summer_time_skips_is_told_and_a_wrong_zone_or_formula_shown_where_it_stands(house, visitor):
-    page = visitor(house, "starter").page
-    edit(page, house, "Summer time")
+def test_a_clock_that_summer_time_skips_is_told_and_a_wrong_zone_or_formula_shown_where_it_stands(site, visitor):
+    page = visitor(site, "starter").page
+    edit(page, site, "Summer time")
     date = {"mode": "at_date", "contact_date_0": "2027-03-28", "contact_date_1": "02:30:00"}
     with_schedule(page, **date, time_zone="Europe/Pariss")
     page.click("[name=_continue]")
@@ -89,10 +89,10 @@ def test_a_clock_that_summer_time_skips_is_told_and_a_wrong_zone_or_formula_show
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (360, "dark")])
-def test_the_next_ten_executions_are_shown_with_the_change_of_the_clocks(house, visitor, width, scheme):
-    somebody = visitor(house, "starter", width=width, height=1200, color_scheme=scheme)
+def test_the_next_ten_executions_are_shown_with_the_change_of_the_clocks(site, visitor, width, scheme):
+    somebody = visitor(site, "starter", width=width, height=1200, color_scheme=scheme)
     page = somebody.page
-    edit(page, house, f"Monthly {width}")
+    edit(page, site, f"Monthly {width}")
     with_recurrence(page, frequency="monthly", month_day="0", at="02:30:00", time_zone="Europe/Paris")
     page.click("[name=_continue]")
     shown = page.locator(".cf-occurrences li")
@@ -112,9 +112,9 @@ def with_recurrence(page: Page, **values: object) -> None:
     fill(page, SERIES, **values)
 
 
-def test_a_recurrence_asks_for_each_execution_on_the_first_page_and_by_mail(living_house, visitor):
-    house, page = living_house, visitor(living_house, "starter", height=1000).page
-    edit(page, house, "Every morning")
+def test_a_recurrence_asks_for_each_execution_on_the_first_page_and_by_mail(living_site, visitor):
+    site, page = living_site, visitor(living_site, "starter", height=1000).page
+    edit(page, site, "Every morning")
     with_recurrence(page, frequency="daily", at="09:00:00", time_zone="Asia/Tokyo", request_confirmation=True)
     page.click("[name=_open]")
     page.click("#dm-act-series-on")
@@ -122,12 +122,12 @@ def test_a_recurrence_asks_for_each_execution_on_the_first_page_and_by_mail(livi
     look(page, "series-on")
     series = page.url
     due = datetime.now(UTC) - timedelta(minutes=1)
-    house.write("UPDATE campaigns_recurrence SET next_at = ?", f"{due:%Y-%m-%d %H:%M:%S}")  # the time has come
-    page.goto(house.url())
+    site.write("UPDATE campaigns_recurrence SET next_at = ?", f"{due:%Y-%m-%d %H:%M:%S}")  # the time has come
+    page.goto(site.url())
     until(lambda: page.reload() and page.locator(".rp-awaiting").get_by_text("Every morning").count(), "the request")
     look(page, "awaiting")
     told = "SELECT COUNT(*) FROM deliveries_deliveryevent WHERE code = 'confirmation_requested'"
-    until(lambda: house.read(told), "the mail to those who may start it")
+    until(lambda: site.read(told), "the mail to those who may start it")
     page.locator(".rp-awaiting").get_by_role("link", name="Every morning").first.click()
     expect(page.locator(".dm-headline")).to_have_text("Ready")
     look(page, "execution-ready")
@@ -141,8 +141,8 @@ def test_a_recurrence_asks_for_each_execution_on_the_first_page_and_by_mail(livi
     page.goto(series)
     expect(page.locator("[data-kpi=sent] .dm-exact")).to_have_text("40")
     look(page, "series-figures")
-    page.goto(house.url())
+    page.goto(site.url())
     expect(page.locator(".rp-awaiting")).to_have_count(0)
-    small = visitor(house, "starter", width=360, height=900, color_scheme="dark").page
+    small = visitor(site, "starter", width=360, height=900, color_scheme="dark").page
     small.goto(series)
     look(small, "series-small-dark")

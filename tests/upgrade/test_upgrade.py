@@ -65,17 +65,17 @@ SCHEDULES = {
 class Upgraded:
     """The installation after its upgrade, and all that is known of it."""
 
-    def __init__(self, house: Installation) -> None:
-        self.house, self.noted = house, house.noted
-        self.rows_before = house.ask("SELECT id, status FROM deliveries_sendinglog")
-        self.schedules_before = house.ask("SELECT name, func FROM django_q_schedule")
-        self.queued_before = int(house.ask("SELECT count(*) FROM django_q_ormq")[0][0])
-        house.run("migrate", "-v", "0")
-        house.set_clock(self.noted["made_at"] + SINCE)  # however long that took on a slow machine
-        self.schedules = house.ask("SELECT name, func, repeats FROM django_q_schedule")
-        self.queued = int(house.ask("SELECT count(*) FROM django_q_ormq")[0][0])
+    def __init__(self, installation: Installation) -> None:
+        self.installation, self.noted = installation, installation.noted
+        self.rows_before = installation.ask("SELECT id, status FROM deliveries_sendinglog")
+        self.schedules_before = installation.ask("SELECT name, func FROM django_q_schedule")
+        self.queued_before = int(installation.ask("SELECT count(*) FROM django_q_ormq")[0][0])
+        installation.run("migrate", "-v", "0")
+        installation.set_clock(self.noted["made_at"] + SINCE)  # however long that took on a slow machine
+        self.schedules = installation.ask("SELECT name, func, repeats FROM django_q_schedule")
+        self.queued = int(installation.ask("SELECT count(*) FROM django_q_ormq")[0][0])
         self._work_off()
-        told = house.run(
+        told = installation.run(
             "-m", "tests.upgrade.going_on", given=base64.b64encode(json.dumps(self.noted).encode()).decode()
         )
         self.told: dict[str, Any] = json.loads(told)
@@ -83,28 +83,28 @@ class Upgraded:
 
     def _work_off(self) -> None:
         """A real cluster, until the queue of before and whatever comes of it are done."""
-        with self.house.running("qcluster"):
+        with self.installation.running("qcluster"):
             for _twice in range(2):  # a task may put another into the queue a moment after the look
-                wait(lambda: self.house.ask("SELECT count(*) FROM django_q_ormq") == [("0",)], 400)
-        self.said = self.house.log("qcluster")
-        self.by_the_cluster = [to for _from, to, _body in self.house.mail.messages]
+                wait(lambda: self.installation.ask("SELECT count(*) FROM django_q_ormq") == [("0",)], 400)
+        self.said = self.installation.log("qcluster")
+        self.by_the_cluster = [to for _from, to, _body in self.installation.mail.messages]
 
 
 @pytest.fixture(
     scope="module", params=["sqlite3", pytest.param("sql", marks=pytest.mark.postgres)], ids=["sqlite", "postgresql"]
 )
 def upgraded(request: pytest.FixtureRequest, service: Any) -> Iterator[Upgraded]:
-    with tempfile.TemporaryDirectory() as folder, restored(request.param, Path(folder) / "", service) as house:
-        yield Upgraded(house)
+    with tempfile.TemporaryDirectory() as folder, restored(request.param, Path(folder) / "", service) as installation:
+        yield Upgraded(installation)
 
 
 pytestmark = pytest.mark.slow
 
 
 def test_nothing_is_left_to_migrate_and_the_checks_are_clean(upgraded: Upgraded) -> None:
-    assert "no issues" in upgraded.house.run("check")
-    assert "No changes" in upgraded.house.run("makemigrations", "--check", "--dry-run")
-    upgraded.house.run("migrate", "--check")
+    assert "no issues" in upgraded.installation.run("check")
+    assert "No changes" in upgraded.installation.run("makemigrations", "--check", "--dry-run")
+    upgraded.installation.run("migrate", "--check")
 
 
 def test_schedules_have_their_new_names_and_none_is_doubled(upgraded: Upgraded) -> None:
@@ -131,7 +131,9 @@ def test_every_delivery_comes_to_its_right_end(upgraded: Upgraded) -> None:
 
 
 def test_nobody_is_mailed_twice_nobody_is_lost_and_what_was_sent_stays_sent(upgraded: Upgraded) -> None:
-    letters = Counter(upgraded.noted["letters"]) + Counter(to for _from, to, _body in upgraded.house.mail.messages)
+    letters = Counter(upgraded.noted["letters"]) + Counter(
+        to for _from, to, _body in upgraded.installation.mail.messages
+    )
     taken = Counter[str]()
     for one in upgraded.ends.values():
         taken.update(address for address, status in one["rows"].items() if status == SENT or one["label"] == "relayed")
@@ -139,12 +141,16 @@ def test_nobody_is_mailed_twice_nobody_is_lost_and_what_was_sent_stays_sent(upgr
     assert set(twice) == {RESENT}
     sent = {to for to, number in taken.items() if letters[to] < number}
     assert sent == {"killed-4@example.net"}  # which the journal alone knows of: no mail server of the test took it
-    still = {row for row, status in upgraded.house.ask("SELECT id, status FROM deliveries_sendinglog") if status == "1"}
+    still = {
+        row
+        for row, status in upgraded.installation.ask("SELECT id, status FROM deliveries_sendinglog")
+        if status == "1"
+    }
     assert {row for row, status in upgraded.rows_before if status == "1"} <= still
 
 
 def test_nothing_leaves_before_its_time_or_unconfirmed(upgraded: Upgraded) -> None:
-    gone = {to.rpartition("-")[0] for _from, to, _body in upgraded.house.mail.messages}
+    gone = {to.rpartition("-")[0] for _from, to, _body in upgraded.installation.mail.messages}
     assert gone.isdisjoint(NOT_LEFT)
     early = {to.rpartition("-")[0] for to in upgraded.by_the_cluster}
     assert early.isdisjoint({"undo", "scheduled", "ready", "approved", "proof", "paused", "stopped", "retrying"})
@@ -193,7 +199,7 @@ def test_imports_are_read_to_their_end(upgraded: Upgraded) -> None:
 
 
 def test_webhooks_of_before_are_posted_once_and_signed_as_they_were(upgraded: Upgraded) -> None:
-    posts, key = upgraded.house.posts.taken, base64.b64decode(upgraded.noted["webhook"].removeprefix("whsec_"))
+    posts, key = upgraded.installation.posts.taken, base64.b64decode(upgraded.noted["webhook"].removeprefix("whsec_"))
     ids = [headers["webhook-id"] for headers, _body in posts]
     assert len(ids) == len(set(ids)) and {json.loads(body)["type"] for _headers, body in posts} >= {"test"}
     assert sum(json.loads(body)["type"] == "test" for _headers, body in posts) == 2
@@ -204,4 +210,4 @@ def test_webhooks_of_before_are_posted_once_and_signed_as_they_were(upgraded: Up
 
 
 def test_the_audits_chain_holds_over_the_upgrade(upgraded: Upgraded) -> None:
-    assert "The audit is whole" in upgraded.house.run("verify_audit")
+    assert "The audit is whole" in upgraded.installation.run("verify_audit")

@@ -165,7 +165,7 @@ from django_q.signing import SignedPackage
 due = timezone.now() - timedelta(minutes=1)
 for number, values in enumerate((
     {"func": "os.system", "args": "'touch %s/0'"},
-    {"func": "deliveries.tasks.fetch", "hook": "os.system"},
+    {"func": "deliveries.workers.tasks.fetch", "hook": "os.system"},
     {"func": "os.system", "kwargs": "{'command': 'touch %s/1', 'q_options': {'sync': True}}"},
 )):
     Schedule.objects.create(name=f"Forged {number}", next_run=due, schedule_type="H", repeats=-1, **values)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from deliveries.ledger.message_tokens import tokens
-from tests.journeys.conftest import House
+from tests.journeys.conftest import Site
 from tests.reporting.conftest import LINKED
 
 from .test_pages import findings
@@ -19,12 +19,12 @@ TABS = ("tracking-logs/", "tracked-urls/", "report/", "rows/delivered/", "export
 
 
 @pytest.fixture(scope="module")
-def tracked_house(house: House) -> House:
+def tracked_site(site: Site) -> Site:
     """The finished delivery with content, opens and clicks."""
-    finished = house.ids["finished"]
-    house.write("UPDATE deliveries_delivery SET content = ? WHERE id = ?", json.dumps(LINKED), finished)
-    house.write("UPDATE deliveries_sendinglog SET relayed_at = date WHERE delivery_id = ? AND status = 1", finished)
-    house.write(
+    finished = site.ids["finished"]
+    site.write("UPDATE deliveries_delivery SET content = ? WHERE id = ?", json.dumps(LINKED), finished)
+    site.write("UPDATE deliveries_sendinglog SET relayed_at = date WHERE delivery_id = ? AND status = 1", finished)
+    site.write(
         "INSERT INTO reporting_trackinglog "
         "(delivery_id, sending_log_id, type, link, at, agent, network, head, machine, rule, version) "
         "SELECT delivery_id, id, 1 + id % 2, CASE WHEN id % 2 = 0 THEN id % 3 END, date, 'Mozilla', '192.0.2.0/24', 0, "
@@ -32,56 +32,56 @@ def tracked_house(house: House) -> House:
         "WHERE delivery_id = ? AND status = 1",
         finished,
     )
-    return house
+    return site
 
 
-def staff_pages(house: House) -> list[str]:
+def staff_pages(site: Site) -> list[str]:
     """Every page of reporting that staff see."""
-    profile = house.read("SELECT MIN(id) FROM campaigns_profile")
+    profile = site.read("SELECT MIN(id) FROM campaigns_profile")
     others = (
         "", f"campaigns/profile/{profile}/touchpoints/", "campaigns/campaign/1/report/",
         "reporting/alertdashboard/add/",
     )  # fmt: skip
-    return [*(house.delivery("finished", tab) for tab in TABS), *(house.url(path) for path in others)]
+    return [*(site.delivery("finished", tab) for tab in TABS), *(site.url(path) for path in others)]
 
 
-def recipient_pages(house: House) -> list[str]:
+def recipient_pages(site: Site) -> list[str]:
     """Every page that recipients see."""
-    log = house.read("SELECT MIN(id) FROM deliveries_sendinglog WHERE delivery_id = ?", house.ids["finished"])
-    base = house.url().removesuffix("admin/")
+    log = site.read("SELECT MIN(id) FROM deliveries_sendinglog WHERE delivery_id = ?", site.ids["finished"])
+    base = site.url().removesuffix("admin/")
     return [f"{base}t/u/{tokens.sign(log).optout}", f"{base}t/u/{'a' * 24}"]
 
 
 @pytest.mark.parametrize(("scheme", "first"), [pytest.param("light", 0, marks=pytest.mark.slow), ("dark", 1)])
-def test_axe_finds_nothing_on_reporting_pages(tracked_house, visitor, scheme, first):
-    house = tracked_house
-    house.write("UPDATE auth_user SET is_superuser = 1 WHERE username = 'starter'")
-    somebody, found = visitor(house, "starter", color_scheme=scheme), []
+def test_axe_finds_nothing_on_reporting_pages(tracked_site, visitor, scheme, first):
+    site = tracked_site
+    site.write("UPDATE auth_user SET is_superuser = 1 WHERE username = 'starter'")
+    somebody, found = visitor(site, "starter", color_scheme=scheme), []
     every = 1 if os.environ.get("REQUIRE_SERVICES") == "1" else 2
-    for address in [*staff_pages(house), *recipient_pages(house)][first % every :: every]:
+    for address in [*staff_pages(site), *recipient_pages(site)][first % every :: every]:
         somebody.page.goto(address)
         found += findings(somebody.page)
-    house.write("UPDATE auth_user SET is_superuser = 0 WHERE username = 'starter'")
+    site.write("UPDATE auth_user SET is_superuser = 0 WHERE username = 'starter'")
     assert not found, "\n".join(found)
     somebody.complaints.clear()  # axe's own style sheets, and a page that is there to say 404
 
 
-def test_reporting_pages_fit_a_telephone(tracked_house, visitor):
-    somebody = visitor(tracked_house, "starter", width=360, height=740)
-    for address in [*staff_pages(tracked_house), *recipient_pages(tracked_house)]:
+def test_reporting_pages_fit_a_telephone(tracked_site, visitor):
+    somebody = visitor(tracked_site, "starter", width=360, height=740)
+    for address in [*staff_pages(tracked_site), *recipient_pages(tracked_site)]:
         somebody.page.goto(address)
         assert somebody.page.evaluate("document.documentElement.scrollWidth") <= 360, address
     somebody.complaints.clear()  # the 403 of the export and the 404 that are there to be seen
 
 
 @pytest.fixture
-def exporting(tracked_house: House) -> Iterator[House]:
+def exporting(tracked_site: Site) -> Iterator[Site]:
     """The starter may take logs away."""
-    house, both = tracked_house, "u.username = 'starter' AND g.name = 'Export'"
+    site, both = tracked_site, "u.username = 'starter' AND g.name = 'Export'"
     which = f"SELECT u.id, g.id FROM auth_user u, auth_group g WHERE {both}"
-    house.write(f"INSERT INTO auth_user_groups (user_id, group_id) {which}")
-    yield house
-    house.write(f"DELETE FROM auth_user_groups WHERE (user_id, group_id) IN ({which})")
+    site.write(f"INSERT INTO auth_user_groups (user_id, group_id) {which}")
+    yield site
+    site.write(f"DELETE FROM auth_user_groups WHERE (user_id, group_id) IN ({which})")
 
 
 @pytest.mark.slow
@@ -117,10 +117,10 @@ def test_axe_finds_nothing_in_the_frame_of_a_file_that_grows(exporting, visitor)
     somebody.complaints.clear()  # axe's own style sheets
 
 
-def test_a_recipient_opts_out_and_back_without_a_script(tracked_house, browser):
+def test_a_recipient_opts_out_and_back_without_a_script(tracked_site, browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(recipient_pages(tracked_house)[0])
+    page.goto(recipient_pages(tracked_site)[0])
     page.get_by_role("button", name="Unsubscribe").click()
     page.get_by_role("heading", name="You are unsubscribed").wait_for()
     page.get_by_role("button", name="Undo").click()

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from campaigns.accounts import totp
 from deliveries.lifecycle.evidence import CONTENT
-from tests.journeys.conftest import House
+from tests.journeys.conftest import Site
 from tests.journeys.stage import PASSWORD
 
 from .test_pages import findings
@@ -23,31 +23,31 @@ WHEN = "2026-05-01 12:00:00"
 
 
 @pytest.fixture(scope="module")
-def office(house: House) -> House:
-    """The house with a unit and a webhook that was tried."""
-    house.write(
+def office(site: Site) -> Site:
+    """The site with a unit and a webhook that was tried."""
+    site.write(
         "INSERT INTO campaigns_organizationalunit (label, name, parent_id, path) VALUES ('France', 'france', 1, ?)",
         "0000000100000002",
     )
-    house.write(
+    site.write(
         "INSERT INTO deliveries_webhookendpoint (label, url, kinds, enabled, secret, old_secret, rotated_at, "
         "created_at) VALUES ('CRM', 'https://hooks.example/', '[]', 1, '', '', ?, ?)", WHEN, WHEN,
     )  # fmt: skip
-    house.write(
+    site.write(
         "INSERT INTO deliveries_webhookcall (uid, endpoint_id, kind, payload, created_at, state, tries_made, due_at) "
         "VALUES (?, 1, 'test', '{\"type\": \"test\"}', ?, 'waiting', 1, ?)", "0" * 32, WHEN, WHEN,
     )  # fmt: skip
-    house.write(
+    site.write(
         "INSERT INTO deliveries_webhooktry (call_id, at, status, words, milliseconds) "
         "VALUES (1, ?, 500, 'hooks.example: no answer within 5 s', 5000)", WHEN,
     )  # fmt: skip
-    return house
+    return site
 
 
-def rooms(house: House) -> list[str]:
+def rooms(site: Site) -> list[str]:
     """Every kind of page that an administrator keeps rights, programs and addresses with."""
     audited, user = "SELECT MAX(id) FROM campaigns_auditentry", "SELECT id FROM auth_user WHERE username = 'preparer'"
-    person, group = house.read(user), house.read("SELECT MIN(id) FROM auth_group")
+    person, group = site.read(user), site.read("SELECT MIN(id) FROM auth_group")
     names = (
         "campaigns/organizationalunit/", "campaigns/organizationalunit/add/", "campaigns/organizationalunit/2/change/",
         "auth/user/", "auth/user/add/", f"auth/user/{person}/change/", "auth/group/", f"auth/group/{group}/change/",
@@ -56,18 +56,18 @@ def rooms(house: House) -> list[str]:
         "tokens/", "second-factor/", "my-notices/",
         "deliveries/webhookendpoint/", "deliveries/webhookendpoint/add/", "deliveries/webhookendpoint/1/change/",
         "deliveries/webhookcall/", "deliveries/webhookcall/1/change/",
-        "campaigns/auditentry/", f"campaigns/auditentry/{house.read(audited)}/change/",
+        "campaigns/auditentry/", f"campaigns/auditentry/{site.read(audited)}/change/",
         "deliveries/quarantinedaddress/", "deliveries/quarantinedaddress/add/", "deliveries/quarantinedaddress/repair/",
         "deliveries/feedbackevent/", "deliveries/qualificationrule/", "deliveries/qualificationrule/try/",
         "help/", "help/howto/index/", "help/howto/kpi/",
     )  # fmt: skip
-    return [house.url(name) for name in names]
+    return [site.url(name) for name in names]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_of_rights_programs_and_the_audit_fit_a_telephone_and_axe(
-    office: House, visitor: Any, scheme: str
+    office: Site, visitor: Any, scheme: str
 ) -> None:
     somebody, wrong = visitor(office, "administrator", width=360, height=740, color_scheme=scheme), []
     for address in rooms(office):
@@ -84,7 +84,7 @@ def test_the_pages_of_rights_programs_and_the_audit_fit_a_telephone_and_axe(
 
 
 @pytest.mark.slow
-def test_a_program_gets_a_token_and_a_webhook_its_secret_each_shown_once(office: House, visitor: Any) -> None:
+def test_a_program_gets_a_token_and_a_webhook_its_secret_each_shown_once(office: Site, visitor: Any) -> None:
     somebody = visitor(office, "administrator", width=360, height=740)
     page = somebody.page
     page.get_by_role("link", name="API tokens").click()
@@ -103,8 +103,8 @@ def test_a_program_gets_a_token_and_a_webhook_its_secret_each_shown_once(office:
 
 
 @pytest.mark.slow
-def test_somebody_sets_up_a_second_factor_logs_in_with_it_and_removes_it(house: Any, visitor: Any) -> None:
-    somebody = visitor(house, "administrator", width=360, height=740)
+def test_somebody_sets_up_a_second_factor_logs_in_with_it_and_removes_it(site: Any, visitor: Any) -> None:
+    somebody = visitor(site, "administrator", width=360, height=740)
     page = somebody.page
     page.get_by_role("link", name="Second factor").click()
     page.get_by_role("button", name="Set it up").click()
@@ -116,7 +116,7 @@ def test_somebody_sets_up_a_second_factor_logs_in_with_it_and_removes_it(house: 
     recovery = page.locator("li code").first.inner_text()
     assert not findings(page)
     page.get_by_role("button", name="Log out").click()
-    page.goto(house.url("login/"))
+    page.goto(site.url("login/"))
     for code, answer in (("000000", "a fresh code of your authenticator app"), (recovery, "")):
         page.fill("#id_username", "administrator")
         page.fill("#id_password", PASSWORD)
@@ -125,7 +125,7 @@ def test_somebody_sets_up_a_second_factor_logs_in_with_it_and_removes_it(house: 
         if answer:
             expect(page.get_by_role("alert")).to_contain_text(answer)
             assert not findings(page)
-    page.goto(house.url("second-factor/"))
+    page.goto(site.url("second-factor/"))
     expect(page.get_by_text("9 recovery codes are left")).to_be_visible()
     page.get_by_label("A code that the app shows now").fill(totp.code_at(secret, int(time.time()) // 30 + 1))
     page.get_by_role("button", name="Use no second factor any more").click()
@@ -134,10 +134,10 @@ def test_somebody_sets_up_a_second_factor_logs_in_with_it_and_removes_it(house: 
 
 
 @pytest.mark.slow
-def test_an_administrator_reads_the_audit_and_takes_an_evidence_pack(house: Any, visitor: Any, tmp_path: Path) -> None:
-    somebody = visitor(house, "administrator", width=360, height=740)
+def test_an_administrator_reads_the_audit_and_takes_an_evidence_pack(site: Any, visitor: Any, tmp_path: Path) -> None:
+    somebody = visitor(site, "administrator", width=360, height=740)
     page = somebody.page
-    page.goto(house.url("campaigns/auditentry/?q=administrator"))
+    page.goto(site.url("campaigns/auditentry/?q=administrator"))
     assert not findings(page) and page.evaluate("document.documentElement.scrollWidth") <= 360
     page.locator("#result_list tbody a").first.click()
     expect(page.get_by_text("administrator", exact=True).first).to_be_visible()

@@ -1,4 +1,6 @@
-"""Schedulers of one database, as programs of their own: `python -m tests.deliveries.lifecycle.recurrence.swarm`.
+"""Schedulers of one database, as programs of their own.
+
+    python -m tests.deliveries.lifecycle.recurrence.swarm make|run|check …
 
 make: series of every half hour over the night of a change of summer time in three zones. run SEED: one scheduler, whose
 clock jumps back and forth while time goes on. check: print what is missing or came twice, as JSON.
