@@ -94,9 +94,12 @@ def brand(db: None) -> object:
     from campaigns.models import Brand
 
     return Brand.objects.create(
-        label="Acme", sender_name="Acme News", sender_address="news@example.com", sender_domains="example.com",
+        label="Acme",
+        sender_name="Acme News",
+        sender_address="news@example.com",
+        sender_domains="example.com",
         is_default=True,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -113,9 +116,12 @@ def message(brand: object) -> object:
     from campaigns.models import Audience, Campaign, Message
 
     return Message.objects.create(
-        label="Spring", campaign=Campaign.objects.create(label="Spring campaign"), brand=brand,
-        audience=Audience.objects.create(label="Everybody", kind="all"), subject="Hello {{ first_name }}",
+        label="Spring",
+        campaign=Campaign.objects.create(label="Spring campaign"),
+        brand=brand,
+        audience=Audience.objects.create(label="Everybody", kind="all"),
+        subject="Hello {{ first_name }}",
         html='<p>Dear {{ first_name | default: "reader" }}, <a href="https://example.com/news">our news</a>.</p>'
-             '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>',
+        '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>',
         text="Dear {{ first_name }}, https://example.com/news\nUnsubscribe: {{ unsubscribe_url }}",
-    )  # fmt: skip
+    )

@@ -155,10 +155,15 @@ def running_postfix(
         shutil.chown(place / "data", *owner)
         shutil.chown(place / "mail", *owner)
         values = {
-            "place": place, "daemons": "/usr/lib/postfix/sbin", "next_port": next_port,
+            "place": place,
+            "daemons": "/usr/lib/postfix/sbin",
+            "next_port": next_port,
             "bounces": "office:" if master else f"lmtp:inet:127.0.0.1:{inbox_port}",
-            "uid": owner[0], "gid": owner[1], "delay_warning": delay_warning, "port": port,
-        }  # fmt: skip
+            "uid": owner[0],
+            "gid": owner[1],
+            "delay_warning": delay_warning,
+            "port": port,
+        }
         (place / "etc" / "main.cf").write_text(_MAIN.format(**values) + main)
         (place / "etc" / "master.cf").write_text(_MASTER.format(**values) + master)
         postfix = Postfix(program, place, port)

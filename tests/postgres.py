@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 _FAST = (  # nothing here outlives the test, so nothing needs to reach the disk
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=128MB", "max_wal_size=2GB",
-    "unix_socket_directories=", "max_connections=50",
-)  # fmt: skip
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=128MB",
+    "max_wal_size=2GB",
+    "unix_socket_directories=",
+    "max_connections=50",
+)
 _PR_SET_PDEATHSIG = 1
 _QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

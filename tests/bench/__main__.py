@@ -55,22 +55,38 @@ class Plan:
             return max(at_least, round(number * share))
 
         return replace(
-            self, minutes=minutes, numbers={name: part(number, 300) for name, number in self.numbers.items()},
-            prepare=part(self.prepare, 5000), feedback=part(self.feedback, 1500),
+            self,
+            minutes=minutes,
+            numbers={name: part(number, 300) for name, number in self.numbers.items()},
+            prepare=part(self.prepare, 5000),
+            feedback=part(self.feedback, 1500),
             sizes=tuple(part(size, 1000 * (place + 1)) for place, size in enumerate(self.sizes)),
             kpi_rows=part(self.kpi_rows, 20_000),
-        )  # fmt: skip
+        )
 
 
 QUICK = Plan(
-    0.9, 1, {"product": 2000, "smtp_source": 4000, "limit": 8000, "post_office": 150, "mailer": 150, "plain": 150},
-    1, 5000, 1500, (1000, 4000), 20_000, (0.5, 200),
-)  # fmt: skip
+    0.9,
+    1,
+    {"product": 2000, "smtp_source": 4000, "limit": 8000, "post_office": 150, "mailer": 150, "plain": 150},
+    1,
+    5000,
+    1500,
+    (1000, 4000),
+    20_000,
+    (0.5, 200),
+)
 FULL = Plan(
-    30, 3, {"product": 60_000, "smtp_source": 60_000, "limit": 100_000, "post_office": 4000, "mailer": 3000,
-            "plain": 4000},
-    0, 1_000_000, 100_000, (10_000, 200_000, 1_000_000), 10_000_000, (5, 1500),
-)  # fmt: skip
+    30,
+    3,
+    {"product": 60_000, "smtp_source": 60_000, "limit": 100_000, "post_office": 4000, "mailer": 3000, "plain": 4000},
+    0,
+    1_000_000,
+    100_000,
+    (10_000, 200_000, 1_000_000),
+    10_000_000,
+    (5, 1500),
+)
 # What is compared with whom: the whole path with those who queue, the sending with those who only send.
 COMPARED = {"post_office": "whole", "mailer": "whole", "plain": "whole", "smtp_source": "sending", "limit": "sending"}
 
@@ -81,9 +97,13 @@ class Bench:
     def __init__(self, rig: Rig, plan: Plan) -> None:
         self.rig, self.plan = rig, plan
         self.report: dict[str, Any] = {
-            "cores": os.cpu_count(), "load": os.getloadavg()[0], "skipped": [], "seconds": {},
-            "quick": plan is QUICK, "minutes": plan.minutes,
-        }  # fmt: skip
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "skipped": [],
+            "seconds": {},
+            "quick": plan is QUICK,
+            "minutes": plan.minutes,
+        }
 
     def run(self) -> dict[str, Any]:
         """All parts."""
@@ -150,10 +170,12 @@ class Bench:
         """Preparation against bulk_create."""
         told = self.rig.product("prepare", self.plan.prepare)
         self.report["prepare"] = {
-            "profiles": self.plan.prepare, "mb": round(told["mb"]), **figure("per_second", told["ours"]),
+            "profiles": self.plan.prepare,
+            "mb": round(told["mb"]),
+            **figure("per_second", told["ours"]),
             **figure("bulk_create", told["bulk_create"]),
             **figure("vs_bulk_create", [a / b for a, b in zip(told["ours"], told["bulk_create"], strict=True)], 2),
-        }  # fmt: skip
+        }
 
     def feedback(self) -> None:
         """Reports applied."""
@@ -165,9 +187,12 @@ class Bench:
         sizes: dict[int, dict[str, Any]] = {}
         for size in self.plan.sizes:
             last = size == self.plan.sizes[-1]
-            told = self.attempt(f"a delivery of {size:,}", lambda size=size, last=last: self.rig.product(
-                "send", size, "--port", self.rig.port, "--workers", 1, "--rows", self.plan.kpi_rows * last
-            ))  # fmt: skip
+            told = self.attempt(
+                f"a delivery of {size:,}",
+                lambda size=size, last=last: self.rig.product(
+                    "send", size, "--port", self.rig.port, "--workers", 1, "--rows", self.plan.kpi_rows * last
+                ),
+            )
             if told is not None:
                 sizes[size] = told
         if sizes:
@@ -181,12 +206,13 @@ class Bench:
             "prepare_mb": {size: round(told["prepare_mb"]) for size, told in sizes.items()},
             "ratio_1m_10k": over(sizes[large]["sender_mb"], sizes[small]["sender_mb"], small != large),
             "sizes": [small, large],
-        }  # fmt: skip
+        }
         self.report["growth"] = {
             "us_of_processor": {size: round(each, 1) for size, each in cost.items()},
             "per_second": {size: round(size / told["send_seconds"]) for size, told in sizes.items()},
-            "cost_1m_over_10k": over(cost[large], cost[small], small != large), "sizes": [small, large],
-        }  # fmt: skip
+            "cost_1m_over_10k": over(cost[large], cost[small], small != large),
+            "sizes": [small, large],
+        }
         told = sizes[large]
         self.report["kpi"] = {"read_ms": told.get("kpi_ms"), "rows": told.get("rows")}
         self.report["pages"] = {"ms": told.get("pages_ms"), "rows": told.get("rows")}
@@ -199,8 +225,9 @@ class Bench:
         found = re.compile(r"(\w+) +asked +(\S+): +(\d+)/s, median ([\d.]+) ms, 99 % ([\d.]+) ms")
         self.report["tracking"] = [
             dict(zip(("what", "asked", "per_second", "median_ms", "p99_ms"), match.groups(), strict=True))
-            for match in map(found.match, lines) if match
-        ]  # fmt: skip
+            for match in map(found.match, lines)
+            if match
+        ]
 
 
 def over(large: float, small: float, known: bool) -> float | None:
@@ -242,8 +269,9 @@ def lines(above: str, item: Any) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few rows, under a minute")
     parser.add_argument("--minutes", type=float, help="at most so long; what does not fit is skipped")
     parser.add_argument("--json", action="store_true", help="JSON alone")

@@ -38,9 +38,14 @@ def measure(number: int) -> None:
     call_command("migrate", verbosity=0)
     brand = Brand.objects.create(label="Acme", sender_name="Acme", sender_address="news@example.com")
     message = Message.objects.create(
-        label="Spring", campaign=Campaign.objects.create(label="Spring"), brand=brand, subject="x", html="x", text="x",
+        label="Spring",
+        campaign=Campaign.objects.create(label="Spring"),
+        brand=brand,
+        subject="x",
+        html="x",
+        text="x",
         audience=Audience.objects.create(label="Everybody", kind="all"),
-    )  # fmt: skip
+    )
     routing = Routing.objects.create(label="Fast", breaker_hard=0, breaker_complaints=0)
     chance = random.Random(1)
     story = [(n, chance.choice(WHATS), chance.randrange(100)) for n in range(number)]
@@ -62,10 +67,13 @@ def measure(number: int) -> None:
         print(f"{run}: {len(events)} events in {seconds:.1f} s = {len(events) / seconds:,.0f}/s, {cost}")
         assert applied.new == number
         names = ("address", "status", "failure_type", "reason", "retry_state", "last_event_rank")
-        results.append((
-            sorted(delivery.sending_logs.values_list(*names)), figures(delivery),
-            sorted(QuarantinedAddress.objects.values_list("address", "status", "errors", "reason")),
-        ))  # fmt: skip
+        results.append(
+            (
+                sorted(delivery.sending_logs.values_list(*names)),
+                figures(delivery),
+                sorted(QuarantinedAddress.objects.values_list("address", "status", "errors", "reason")),
+            )
+        )
         SendingLog.objects.filter(delivery=delivery).delete()
         for table in ("campaigns_profile", "deliveries_quarantinedaddress", "deliveries_feedbackevent"):
             from django.db import connection
@@ -97,9 +105,13 @@ def main() -> None:
     command = [sys.executable, "-c", f"from tests.bench.feedback_speed import measure; measure({options.events})"]
     with tempfile.TemporaryDirectory() as place:
         own = {
-            **os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": place, "HTTPS": "0",
-            "SECRET_KEY": "only-for-measuring-" + "0123456789" * 4, "LOG_LEVEL": "WARNING",
-        }  # fmt: skip
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATA_DIR": place,
+            "HTTPS": "0",
+            "SECRET_KEY": "only-for-measuring-" + "0123456789" * 4,
+            "LOG_LEVEL": "WARNING",
+        }
         if options.sqlite:
             sys.exit(subprocess.run(command, env=own, check=False).returncode)
         server = find_program("postgres") or sys.exit("postgres is not installed")

@@ -46,8 +46,13 @@ def filler(links: int) -> tuple[Callable[[int], Any], int]:
     from deliveries.sending.compose import Addresses, RecipientUrls
 
     fields = {"first_name": "Ann"}
-    compiled = compile_content("Hello {{ first_name }}", html(links), "Dear {{ first_name }} {{ unsubscribe_url }}",
-                               fields=list(fields), tracking=Tracking.of({}))  # fmt: skip
+    compiled = compile_content(
+        "Hello {{ first_name }}",
+        html(links),
+        "Dear {{ first_name }} {{ unsubscribe_url }}",
+        fields=list(fields),
+        tracking=Tracking.of({}),
+    )
     addresses = Addresses()
     sign = signer(settings.SECRET_KEY)
     template = compile_mime(compiled, sender="news@example.com", delivery_code="DM1", around=addresses)
@@ -55,8 +60,14 @@ def filler(links: int) -> tuple[Callable[[int], Any], int]:
     def fill(number: int) -> bytes:
         signed = sign(number)
         urls = RecipientUrls(addresses, compiled, fields, signed)
-        return template.fill(fields, message_id=f"{signed.message_id}.DM1@example.com", to_address="ann@example.com",
-                             to_name="Ann Lee", urls=urls, date=0)  # fmt: skip
+        return template.fill(
+            fields,
+            message_id=f"{signed.message_id}.DM1@example.com",
+            to_address="ann@example.com",
+            to_name="Ann Lee",
+            urls=urls,
+            date=0,
+        )
 
     return fill, len(fill(1))
 

@@ -95,10 +95,13 @@ def _delivery():  # type: ignore[no-untyped-def]
         label="B", sender_name="B", sender_address="b@example.com", sender_domains="example.com"
     )
     message = Message.objects.create(
-        label="Speed", campaign=Campaign.objects.create(label="C"), brand=brand, subject="Hello {{ first_name }}",
+        label="Speed",
+        campaign=Campaign.objects.create(label="C"),
+        brand=brand,
+        subject="Hello {{ first_name }}",
         audience=Audience.objects.create(label="All", kind="all"),
         html='<p>Hi {{ first_name }}</p><a href="{{ unsubscribe_url }}">Unsubscribe</a>',
-    )  # fmt: skip
+    )
     user = User.objects.create_superuser("bench")
     return commands.create_delivery(message, user), user
 

@@ -23,8 +23,12 @@ import django
 
 BODY_KB = 10
 RATIO_ROUNDS = 3
-PAGES = ("admin:deliveries_delivery_changelist", "admin:deliveries_delivery_change",
-         "admin:deliveries_delivery_sending_logs", "delivery-report")  # fmt: skip
+PAGES = (
+    "admin:deliveries_delivery_changelist",
+    "admin:deliveries_delivery_change",
+    "admin:deliveries_delivery_sending_logs",
+    "delivery-report",
+)
 
 
 def seed(number: int) -> None:
@@ -38,8 +42,9 @@ def seed(number: int) -> None:
             "INSERT INTO campaigns_profile (email, first_name, last_name, gender, mobile, city, country, language, "
             "time_zone, email_format, opt_out, opt_out_email, attributes, created_at, modified_at) "
             "SELECT 'user' || n || '@example.net', 'User ' || n, 'Last', 0, '', 'Oslo', 'NO', 'nb', '', 0, FALSE, "
-            f"FALSE, '{{}}', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP FROM {_SERIES[connection.vendor]}", [number]
-        )  # fmt: skip
+            f"FALSE, '{{}}', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP FROM {_SERIES[connection.vendor]}",
+            [number],
+        )
         cursor.execute("ANALYZE")
 
 
@@ -56,12 +61,15 @@ def written(port: int) -> tuple[Any, Any]:
     )
     filler = "<p>Lorem ipsum dolor sit amet, consectetur adipiscing elit.</p>\n" * (BODY_KB * 1024 // 80)
     message = Message.objects.create(
-        label="Bench", campaign=Campaign.objects.create(label="Bench"), brand=brand, subject="Hello {{ first_name }}",
+        label="Bench",
+        campaign=Campaign.objects.create(label="Bench"),
+        brand=brand,
+        subject="Hello {{ first_name }}",
         audience=Audience.objects.create(label="Everybody", kind="all"),
         html=f"<p>Dear {{{{ first_name }}}}, <a href='https://example.com/news'>our news</a>.</p>{filler}"
         "<a href='{{ unsubscribe_url }}'>Unsubscribe</a>",
         text="Dear {{ first_name }}, https://example.com/news {{ unsubscribe_url }}",
-    )  # fmt: skip
+    )
     return message, User.objects.create_superuser("bench")
 
 
@@ -134,11 +142,14 @@ def send(given: argparse.Namespace) -> dict[str, Any]:
     if sent != given.number:
         raise SystemExit(f"{sent} of {given.number} were sent: {delivery.hindrance}")
     return {
-        "prepare_seconds": prepare_seconds, "send_seconds": seconds, "cpu": sum(cpu for cpu, _ in used),
-        "server_cpu": server, "sender_mb": max(mb for _, mb in used),
-        "prepare_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **(
-            figures(delivery, who[1], given.rows) if given.rows else {}),
-    }  # fmt: skip
+        "prepare_seconds": prepare_seconds,
+        "send_seconds": seconds,
+        "cpu": sum(cpu for cpu, _ in used),
+        "server_cpu": server,
+        "sender_mb": max(mb for _, mb in used),
+        "prepare_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **(figures(delivery, who[1], given.rows) if given.rows else {}),
+    }
 
 
 def server_seconds() -> float:
@@ -262,16 +273,19 @@ def multiply(delivery: Any, rows: int) -> None:
     more = max(0, rows // has - 1)
     if not more:
         return
-    copies = f"generate_series(1, {more}) AS n" if connection.vendor == "postgresql" else (
-        f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {more}) "
-        "SELECT n FROM s)")  # fmt: skip
+    copies = (
+        f"generate_series(1, {more}) AS n"
+        if connection.vendor == "postgresql"
+        else (f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {more}) SELECT n FROM s)")
+    )
     number = delivery.batches.count()
     into, what = columns(Batch, number=f"t.number + n * {number}")
     log_into, log_what = columns(SendingLog, batch_id="b.id", address="'copy' || b.number || '.' || t.address")
     with connection.cursor() as cursor:
         mine = f"delivery_id = {delivery.pk}"
-        cursor.execute(f"INSERT INTO deliveries_batch ({into}) SELECT {what} FROM deliveries_batch t, {copies} "
-                       f"WHERE t.{mine}")  # fmt: skip
+        cursor.execute(
+            f"INSERT INTO deliveries_batch ({into}) SELECT {what} FROM deliveries_batch t, {copies} WHERE t.{mine}"
+        )
         cursor.execute(
             f"INSERT INTO deliveries_sendinglog ({log_into}) SELECT {log_what} FROM deliveries_sendinglog t "
             f"JOIN deliveries_batch o ON o.id = t.batch_id JOIN deliveries_batch b ON b.{mine} "

@@ -32,10 +32,14 @@ class Rig:
         self.until = time.monotonic() + 60 * minutes
         self._numbers = iter(range(1, 1_000_000))
         self.environment = os.environ | {
-            "SECRET_KEY": "only-for-measuring-" + "0123456789" * 4, "DATA_DIR": str(directory), "HTTPS": "0",
-            "LOG_LEVEL": "ERROR", "TASK_BUDGET_SECONDS": "100", "UNDO_SECONDS": "0",
+            "SECRET_KEY": "only-for-measuring-" + "0123456789" * 4,
+            "DATA_DIR": str(directory),
+            "HTTPS": "0",
+            "LOG_LEVEL": "ERROR",
+            "TASK_BUDGET_SECONDS": "100",
+            "UNDO_SECONDS": "0",
             "DJANGO_SETTINGS_MODULE": "config.settings",
-        }  # fmt: skip
+        }
         self.run([sys.executable, "manage.py", "migrate", "-v0"], self.fresh("product"))
 
     @property
@@ -62,9 +66,14 @@ class Rig:
         environment = self.environment | ({"DATABASE_URL": database} if database else {})
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+                command,
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
                 timeout=max(1.0, min(self.left, at_most)),
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired as error:
             raise Failed("it took longer than there was time") from error
         if done.returncode:

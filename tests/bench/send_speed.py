@@ -56,8 +56,13 @@ def main() -> None:
     options = _parse()
     server = running_postgres(find_program("postgres") or "", durable=True)
     with tempfile.TemporaryDirectory() as place, server if options.database == "postgres" else nullcontext("") as url:
-        os.environ |= {"SECRET_KEY": "bench" * 20, "DATA_DIR": place, "HTTPS": "0", "LOG_LEVEL": "WARNING",
-                       "TASK_BUDGET_SECONDS": "100"}  # fmt: skip
+        os.environ |= {
+            "SECRET_KEY": "bench" * 20,
+            "DATA_DIR": place,
+            "HTTPS": "0",
+            "LOG_LEVEL": "WARNING",
+            "TASK_BUDGET_SECONDS": "100",
+        }
         if url:
             os.environ["DATABASE_URL"] = f"{url}postgres"
         os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
@@ -153,9 +158,11 @@ def _processor(sink: int) -> dict[str, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     ticks = sum(map(int, Path(f"/proc/{sink}/stat").read_text().rpartition(")")[2].split()[11:13]))
     return {
-        "ours": own.ru_utime, "kernel": own.ru_stime, "database": server_seconds(),
+        "ours": own.ru_utime,
+        "kernel": own.ru_stime,
+        "database": server_seconds(),
         "sink": ticks / os.sysconf("SC_CLK_TCK"),
-    }  # fmt: skip
+    }
 
 
 def _rss() -> int:

@@ -22,8 +22,9 @@ from .rig import Rig, rig
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.bench.soak", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="tests.bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--messages", type=int, default=5_000_000)
     parser.add_argument("--deliveries", type=int, default=5)
     parser.add_argument("--hosts", type=int, default=2)
@@ -55,7 +56,7 @@ def soak(made: Rig, given: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {
         "messages": each * given.deliveries,
         **{name: [told[name] for told in sent] for name in ("per_second", "sender_mb", "prepare_seconds")},
-    }  # fmt: skip
+    }
     report |= _compared(each * given.deliveries) | _purged()
     connection.close()
     return report
@@ -88,9 +89,11 @@ def _send(message: Any, user: Any, number: int, each: int, hosts: int) -> dict[s
         worker.join()
     _open(delivery.pk)
     told = {
-        "delivery": number, "prepare_seconds": round(prepare_seconds, 1), "per_second": round(each / seconds),
+        "delivery": number,
+        "prepare_seconds": round(prepare_seconds, 1),
+        "per_second": round(each / seconds),
         "sender_mb": round(max(mb for _cpu, mb in used)),
-    }  # fmt: skip
+    }
     print(", ".join(f"{name} {value}" for name, value in told.items()), file=sys.stderr, flush=True)
     return told
 
@@ -103,8 +106,9 @@ def _open(delivery_id: int) -> None:
         cursor.execute(
             "INSERT INTO reporting_trackinglog (delivery_id, sending_log_id, type, at, agent, network, head, machine, "
             "rule, version) SELECT delivery_id, id, 2, CURRENT_TIMESTAMP, 'Mozilla/5.0', '', false, false, '', 1 "
-            "FROM deliveries_sendinglog WHERE delivery_id = %s AND id %% 4 = 0", [delivery_id]
-        )  # fmt: skip
+            "FROM deliveries_sendinglog WHERE delivery_id = %s AND id %% 4 = 0",
+            [delivery_id],
+        )
 
 
 def _compared(messages: int) -> dict[str, Any]:

@@ -153,9 +153,14 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
-            "DATA_DIR": folder, "SECRET_KEY": "x" * 50, "HTTPS": "0", "DJANGO_SETTINGS_MODULE": "config.settings",
-            "LOG_LEVEL": "WARNING", "TRACKING_PER_SECOND": "0", "LETTER_PER_SECOND": "0",  # all is from one address
-        }  # fmt: skip
+            "DATA_DIR": folder,
+            "SECRET_KEY": "x" * 50,
+            "HTTPS": "0",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "LOG_LEVEL": "WARNING",
+            "TRACKING_PER_SECOND": "0",
+            "LETTER_PER_SECOND": "0",  # all is from one address
+        }
         said = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True)
         pixels, links = (line.split() for line in said.splitlines())
         server, port = serve(environment, "config.wsgi:_django" if options.django else "config.wsgi")

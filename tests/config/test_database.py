@@ -65,9 +65,14 @@ def test_what_changes_whole_tables_goes_past_the_pooler(settings_of: Any, comman
     assert found["DATABASES"]["default"]["HOST"] == host
 
 
-@pytest.mark.parametrize("name, value", [
-    ("DATABASE_STATEMENT_SECONDS", "-1"), ("DATABASE_IDLE_SECONDS", "soon"), ("DATABASE_SESSION_URL", "sqlite:///x"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("DATABASE_STATEMENT_SECONDS", "-1"),
+        ("DATABASE_IDLE_SECONDS", "soon"),
+        ("DATABASE_SESSION_URL", "sqlite:///x"),
+    ],
+)
 def test_a_malformed_one_stops_the_start_with_its_name(settings_of: Any, name: str, value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=name):
         settings_of(DATABASE_URL=URL, **{name: value})

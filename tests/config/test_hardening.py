@@ -26,8 +26,12 @@ from deliveries.feedback import sns_signatures
 from deliveries.ledger.message_tokens import old_tokens, tokens
 
 PRODUCTION = {
-    "DEMO": "0", "HTTPS": "1", "ALLOWED_HOSTS": "office.example", "SECRET_KEY": secrets.token_urlsafe(50), "DEBUG": "0",
-}  # fmt: skip
+    "DEMO": "0",
+    "HTTPS": "1",
+    "ALLOWED_HOSTS": "office.example",
+    "SECRET_KEY": secrets.token_urlsafe(50),
+    "DEBUG": "0",
+}
 LOG_IN = """
 import json, os
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
@@ -141,11 +145,16 @@ def test_a_page_that_asks_for_a_nonce_gets_a_fresh_one_each_time(rf: Any) -> Non
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
-    [("METRICS_TOKEN", "short", "20 or more"), ("METRICS_ALLOW", "10.0.0.300/8", "must list networks"),
-     ("OUTGOING_ALLOW", "everything", "must list networks"), ("AUDIT_KEY", "short", "20 or more random"),
-     ("SECRET_KEY_FALLBACKS", "short", "20 or more characters"),
-     ("HTTPS", "perhaps", "write 1 or 0"), ("SESSION_HOURS", "0", "between")],
-)  # fmt: skip
+    [
+        ("METRICS_TOKEN", "short", "20 or more"),
+        ("METRICS_ALLOW", "10.0.0.300/8", "must list networks"),
+        ("OUTGOING_ALLOW", "everything", "must list networks"),
+        ("AUDIT_KEY", "short", "20 or more random"),
+        ("SECRET_KEY_FALLBACKS", "short", "20 or more characters"),
+        ("HTTPS", "perhaps", "write 1 or 0"),
+        ("SESSION_HOURS", "0", "between"),
+    ],
+)
 def test_a_malformed_switch_stops_the_start_with_its_name_and_the_remedy(name: str, value: str, says: str) -> None:
     done = run(sys.executable, "-c", "import config.settings", **{name: value})
     assert done.returncode and name in done.stderr and says in done.stderr
@@ -199,7 +208,7 @@ def test_every_frame_with_a_messages_html_is_sandboxed_and_so_is_the_page_within
         lambda client: client.post("/feedback/sendgrid/guess/"),
         lambda client: client.get("/metrics", headers={"authorization": "Bearer guess"}),
     ],
-)  # fmt: skip
+)
 def test_what_proves_somebody_is_compared_in_constant_time(
     prove: Callable[[Client], object], client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

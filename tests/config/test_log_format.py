@@ -46,9 +46,18 @@ def test_no_address_is_left_in_a_text(address: str, around: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ann@example.com", "Ann.Lee+x@mail.example.com", '"ann lee"@example.com', "ann@[192.0.2.1]",
-             "änn@exämple.test", "mailto:ann@example.com", "ann@localhost", "ann=example.com@bounces.example.org"],
-)  # fmt: skip
+    "text",
+    [
+        "ann@example.com",
+        "Ann.Lee+x@mail.example.com",
+        '"ann lee"@example.com',
+        "ann@[192.0.2.1]",
+        "änn@exämple.test",
+        "mailto:ann@example.com",
+        "ann@localhost",
+        "ann=example.com@bounces.example.org",
+    ],
+)
 def test_every_way_to_write_one_is_hidden(text: str) -> None:
     hidden = without_addresses(f"550 5.1.1 <{text}> unknown")
     assert "@" not in hidden and "ann" not in hidden.lower().replace("unknown", "")

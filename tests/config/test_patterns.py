@@ -89,8 +89,11 @@ def in_module(path: Path) -> Iterator[Found]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used.setdefault(node.value.id, set()).add(node.attr)
-    names = {id(node.value): node.targets[0].id for node in ast.walk(tree)
-             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}  # fmt: skip
+    names = {
+        id(node.value): node.targets[0].id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
     for call in calls:
         method = _of_re(call)
         if method in OURS and getattr(module, method, None) is not OURS[method]:
@@ -111,10 +114,15 @@ def _of_re(call: ast.Call) -> str:
 
 def _value(call: ast.Call, names: dict[str, Any], method: str) -> re.Pattern[Any]:
     """The call's pattern with its flags, as the module itself makes it. Raises NameError for one that is a variable."""
-    evaluated = call if method in {"compile", *OURS} else ast.Call(
-        ast.Attribute(ast.Name("re", ast.Load()), "compile", ast.Load()),
-        [call.args[0], *call.args[3 if method.startswith("sub") else 2 :]], [],
-    )  # fmt: skip
+    evaluated = (
+        call
+        if method in {"compile", *OURS}
+        else ast.Call(
+            ast.Attribute(ast.Name("re", ast.Load()), "compile", ast.Load()),
+            [call.args[0], *call.args[3 if method.startswith("sub") else 2 :]],
+            [],
+        )
+    )
     made = eval(compile(ast.fix_missing_locations(ast.Expression(evaluated)), "here", "eval"), dict(names))
     return made.pattern if isinstance(made, Searcher) else made
 

@@ -35,9 +35,13 @@ def event(log: SendingLog | int, what: str, minute: float = 0, **changed: Any) -
     log_id = log if isinstance(log, int) else log.pk
     hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     values = {
-        "source": Source.INBOX, "key": f"test-{next(_keys)}", "at": hour + timedelta(minutes=minute), "log_id": log_id,
-        "text": f"said {what}", **KINDS[what],
-    }  # fmt: skip
+        "source": Source.INBOX,
+        "key": f"test-{next(_keys)}",
+        "at": hour + timedelta(minutes=minute),
+        "log_id": log_id,
+        "text": f"said {what}",
+        **KINDS[what],
+    }
     return Event(**(values | changed))
 
 

@@ -15,9 +15,23 @@ from typing import Any
 
 PEOPLE = 30
 FIGURES = {
-    "targeted": 30, "excluded": 2, "to_deliver": 28, "batches": 3, "accepted": 28, "total": 28, "sent": 27, "failed": 1,
-    "relayed": 28, "hard": 1, "complaints": 1, "opens": 2, "clicks": 1, "drift": 0, "logs": 28, "tracking": 3,
-}  # fmt: skip
+    "targeted": 30,
+    "excluded": 2,
+    "to_deliver": 28,
+    "batches": 3,
+    "accepted": 28,
+    "total": 28,
+    "sent": 27,
+    "failed": 1,
+    "relayed": 28,
+    "hard": 1,
+    "complaints": 1,
+    "opens": 2,
+    "clicks": 1,
+    "drift": 0,
+    "logs": 28,
+    "tracking": 3,
+}
 
 
 def start() -> tuple[Any, Any]:
@@ -29,18 +43,24 @@ def start() -> tuple[Any, Any]:
 
     by = User.objects.create_superuser("admin", "admin@example.com", "pass-word-9")
     brand = Brand.objects.create(
-        label="Acme", sender_name="Acme News", sender_address="news@example.com", sender_domains="example.com",
+        label="Acme",
+        sender_name="Acme News",
+        sender_address="news@example.com",
+        sender_domains="example.com",
         is_default=True,
-    )  # fmt: skip
+    )
     Routing.objects.create(label="Sink", host="127.0.0.1", port=1, security="none", is_default=True)
     Profile.objects.bulk_create(Profile(email=f"u{n:02}@example.net", opt_out=n == 28) for n in range(PEOPLE))
     QuarantinedAddress.objects.create(address="u29@example.net")
     message = Message.objects.create(
-        label="Spring", campaign=Campaign.objects.create(label="Spring"), brand=brand, subject="Hello",
+        label="Spring",
+        campaign=Campaign.objects.create(label="Spring"),
+        brand=brand,
+        subject="Hello",
         audience=Audience.objects.create(label="Everybody", kind="all"),
         html='<p><a href="https://example.com/news">News</a> <a href="{{ unsubscribe_url }}">Unsubscribe</a></p>',
         text="https://example.com/news {{ unsubscribe_url }}",
-    )  # fmt: skip
+    )
     return message, by
 
 

@@ -13,19 +13,31 @@ from typing import Any
 Rule = Any  # a reply without CRLF, None for silence, DROP, or a function (peer, line) -> one of these
 DROP = "drop the connection"
 DEFAULTS = {
-    "GREETING": "220 mx.example.com ready", "HELO": "250 mx.example.com", "STARTTLS": "220 go on",
-    "MAIL": "250 2.1.0 Ok", "RCPT": "250 2.1.5 Ok", "DATA": "354 End with a dot", "BODY": "250 2.0.0 Ok: queued as 4Y",
-    "RSET": "250 2.0.0 Ok", "AUTH": "235 2.7.0 Welcome", "QUIT": "221 2.0.0 Bye",
-}  # fmt: skip
+    "GREETING": "220 mx.example.com ready",
+    "HELO": "250 mx.example.com",
+    "STARTTLS": "220 go on",
+    "MAIL": "250 2.1.0 Ok",
+    "RCPT": "250 2.1.5 Ok",
+    "DATA": "354 End with a dot",
+    "BODY": "250 2.0.0 Ok: queued as 4Y",
+    "RSET": "250 2.0.0 Ok",
+    "AUTH": "235 2.7.0 Welcome",
+    "QUIT": "221 2.0.0 Bye",
+}
 
 
 class Server:
     """`says` maps a command ("GREETING" and "BODY" too) to its Rule; `offers` are the words of EHLO's answer."""
 
     def __init__(
-        self, says: dict[str, Rule] | None = None, offers: tuple[str, ...] = ("PIPELINING",), *,
-        tls: ssl.SSLContext | None = None, implicit: bool = False, at: tuple[str, int] = ("127.0.0.1", 0),
-    ) -> None:  # fmt: skip
+        self,
+        says: dict[str, Rule] | None = None,
+        offers: tuple[str, ...] = ("PIPELINING",),
+        *,
+        tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
+        at: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.says, self.offers, self.tls, self.implicit = says or {}, offers, tls, implicit
         self.lines: list[str] = []  # all commands, of all connections
         self.messages: list[tuple[str, str, bytes]] = []  # sender, recipient, body

@@ -80,8 +80,9 @@ def told(verdict: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="of the faults; all")
     parser.add_argument("--database", choices=["sqlite", "postgres"])
     parser.add_argument("--broker", choices=["orm", "redis"])
@@ -105,8 +106,11 @@ def main() -> None:
 def _each_pair(given: argparse.Namespace) -> int:
     """A process for each database and broker: settings are read once. Out: 1 if one was not clean."""
     verdicts, code = [], 0
-    pairs = [("sqlite", "orm"), ("postgres", "redis")] if given.quick else [
-        (database, broker) for database in ("sqlite", "postgres") for broker in ("orm", "redis")]  # fmt: skip
+    pairs = (
+        [("sqlite", "orm"), ("postgres", "redis")]
+        if given.quick
+        else [(database, broker) for database in ("sqlite", "postgres") for broker in ("orm", "redis")]
+    )
     for database, broker in pairs:
         if given.database in (None, database) and given.broker in (None, broker):
             command = [sys.executable, "-m", "tests.faults", "--database", database, "--broker", broker, "--json"]

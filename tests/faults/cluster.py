@@ -40,8 +40,10 @@ class Host:
     def __init__(self, name: str, environment: dict[str, str]) -> None:
         self.name, self.journals = name, Path(environment["JOURNAL_DIR"]) / name
         self.environment = environment | {
-            "HOST_ID": name, "JOURNAL_DIR": str(self.journals), "DATA_DIR": f"{environment['DATA_DIR']}/{name}",
-        }  # fmt: skip
+            "HOST_ID": name,
+            "JOURNAL_DIR": str(self.journals),
+            "DATA_DIR": f"{environment['DATA_DIR']}/{name}",
+        }
         self.prefix: list[str] = []  # of its commands
         self.program = ["manage.py", "guard"]
         self.guard: subprocess.Popen[bytes] | None = None
@@ -107,13 +109,26 @@ class Cluster:
         self.link: subprocess.Popen[bytes] | None = None  # whoever keeps the other host's network alive
         self.start_sink()
         url = self._start_database()
-        self.environment = os.environ | self.preload | {
-            "SECRET_KEY": "torture-" * 8, "DATA_DIR": str(directory), "HTTPS": "0", "LOG_LEVEL": "WARNING",
-            "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings", "WORKERS": str(WORKERS),
-            "JOURNAL_DIR": str(directory / "journals"), "LEASE_SECONDS": str(LEASE_SECONDS), "UNDO_SECONDS": "0",
-            "GUARD_STALE_SECONDS": "10" if brief else "45", "BROKER_URL": self._start_broker(), "HOST_ID": "judge",
-            "EMAIL_URL": "memorymail://",
-        }  # fmt: skip
+        self.environment = (
+            os.environ
+            | self.preload
+            | {
+                "SECRET_KEY": "torture-" * 8,
+                "DATA_DIR": str(directory),
+                "HTTPS": "0",
+                "LOG_LEVEL": "WARNING",
+                "DATABASE_URL": url,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "WORKERS": str(WORKERS),
+                "JOURNAL_DIR": str(directory / "journals"),
+                "LEASE_SECONDS": str(LEASE_SECONDS),
+                "UNDO_SECONDS": "0",
+                "GUARD_STALE_SECONDS": "10" if brief else "45",
+                "BROKER_URL": self._start_broker(),
+                "HOST_ID": "judge",
+                "EMAIL_URL": "memorymail://",
+            }
+        )
         os.environ.update({name: value for name, value in self.environment.items() if name not in self.preload})
         self.hosts = [Host("host1", self.environment)]
 
@@ -251,10 +266,12 @@ class Cluster:
         wait(lambda: new.readlink() != own, 5)
         for line in (
             f"ip link add torture0 type veth peer name torture1 netns {self.link.pid}",
-            f"ip addr add {NETWORK}.1/24 dev torture0", "ip link set torture0 up",
+            f"ip addr add {NETWORK}.1/24 dev torture0",
+            "ip link set torture0 up",
             f"{' '.join(there)} ip addr add {NETWORK}.2/24 dev torture1",
-            f"{' '.join(there)} ip link set torture1 up", f"{' '.join(there)} ip link set lo up",
-        ):  # fmt: skip
+            f"{' '.join(there)} ip link set torture1 up",
+            f"{' '.join(there)} ip link set lo up",
+        ):
             if subprocess.run(line.split(), check=False).returncode:
                 raise CannotBe(f"the network cannot be laid here: {line}")
         return there

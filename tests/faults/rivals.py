@@ -32,8 +32,11 @@ from tests.sink import LOG, set_behaviour, sink, tally
 from .cluster import with_parent
 
 PEER = Path(__file__).parents[1] / "bench" / "rivals" / "peer.py"
-FAULTS = {"kill": "SIGKILL of the whole group", "pause": "SIGSTOP past the lease and back, one host",
-          "452": "30 % are answered 452, then recovery"}  # fmt: skip
+FAULTS = {
+    "kill": "SIGKILL of the whole group",
+    "pause": "SIGSTOP past the lease and back, one host",
+    "452": "30 % are answered 452, then recovery",
+}
 PAUSE = 8.0
 
 
@@ -64,9 +67,13 @@ class Rival:
         """One act, to its end; {} if it did not end in time or broke."""
         try:
             done = subprocess.run(
-                [*self.command, what, *self.place, str(number), self.options], capture_output=True, text=True,
-                timeout=seconds, check=False, cwd=self.directory,
-            )  # fmt: skip
+                [*self.command, what, *self.place, str(number), self.options],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+                cwd=self.directory,
+            )
         except subprocess.TimeoutExpired:
             return {}
         return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
@@ -75,9 +82,13 @@ class Rival:
         """A sender at work, in a session of its own."""
         quiet = subprocess.DEVNULL
         return subprocess.Popen(
-            [*self.command, "send", *self.place, "0", self.options], start_new_session=True, stdout=quiet, stderr=quiet,
-            cwd=self.directory, preexec_fn=with_parent,
-        )  # fmt: skip
+            [*self.command, "send", *self.place, "0", self.options],
+            start_new_session=True,
+            stdout=quiet,
+            stderr=quiet,
+            cwd=self.directory,
+            preexec_fn=with_parent,
+        )
 
     def accepted(self) -> int:
         """Messages that the sink took."""
@@ -143,10 +154,19 @@ def product() -> list[Outcome]:
     done = subprocess.run([*command, *FAULTS.values()], stdout=subprocess.PIPE, text=True, check=False)
     found = {verdict["fault"]: verdict for verdict in json.loads(done.stdout.splitlines()[-1])}
     return [
-        Outcome("this product", short, v["recipients"], v["accepted"], v["lost"], v["duplicates"],
-                v["recipients"] * bool(v["wrong"]), v["in_doubt"])
-        for short, name in FAULTS.items() for v in [found[name]]
-    ]  # fmt: skip
+        Outcome(
+            "this product",
+            short,
+            v["recipients"],
+            v["accepted"],
+            v["lost"],
+            v["duplicates"],
+            v["recipients"] * bool(v["wrong"]),
+            v["in_doubt"],
+        )
+        for short, name in FAULTS.items()
+        for v in [found[name]]
+    ]
 
 
 def show(outcome: Outcome) -> None:
@@ -158,8 +178,9 @@ def show(outcome: Outcome) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.faults.rivals", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="tests.faults.rivals", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipients", type=int, default=400)
     parser.add_argument("--others", action="store_true", help="the others alone")
     parser.add_argument("--json", action="store_true")

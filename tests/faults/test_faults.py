@@ -21,9 +21,11 @@ def verdicts(service):
         service(program)
     command = [sys.executable, "-m", "tests.faults", "--quick", "--json"]
     running = [
-        subprocess.Popen([*command, "--database", database, "--broker", broker], cwd=ROOT, stdout=subprocess.PIPE,
-                         text=True) for database, broker in PAIRS.items()
-    ]  # fmt: skip
+        subprocess.Popen(
+            [*command, "--database", database, "--broker", broker], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        for database, broker in PAIRS.items()
+    ]
     shown = [process.communicate(timeout=900)[0] for process in running]
     return {verdict["fault"]: verdict for lines in shown for verdict in json.loads(lines.splitlines()[-1])}
 

@@ -55,10 +55,14 @@ def fold(environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_kills_of_server_and_folder_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     environment = os.environ | {
-        "DATA_DIR": str(tmp_path), "TRACKING_DIR": str(tmp_path / "tracking"), "HTTPS": "0",
-        "TRACKING_PER_SECOND": "0", "LETTER_PER_SECOND": "0",
-        "DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
-    }  # fmt: skip
+        "DATA_DIR": str(tmp_path),
+        "TRACKING_DIR": str(tmp_path / "tracking"),
+        "HTTPS": "0",
+        "TRACKING_PER_SECOND": "0",
+        "LETTER_PER_SECOND": "0",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
+    }
     said = subprocess.check_output([sys.executable, "-c", CODE], env=environment, cwd=ROOT, text=True)
     tokens = said.splitlines()[0].split()
     with contextlib.closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:

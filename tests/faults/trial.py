@@ -272,9 +272,17 @@ def _delivery(cluster: Cluster, recipients: int) -> Any:
     message = Message.objects.create(label="M", campaign=Campaign.objects.create(label="C"), brand=brand)
     second = timedelta(seconds=1)
     routing, _ = Routing.objects.get_or_create(
-        label="sink", defaults={"security": "none", "port": cluster.sink_port, "connections": 8, "retry_first_day": 0,
-                                "retry_gap": second, "retry_every": second, "breaker_hard": 0},
-    )  # fmt: skip
+        label="sink",
+        defaults={
+            "security": "none",
+            "port": cluster.sink_port,
+            "connections": 8,
+            "retry_first_day": 0,
+            "retry_gap": second,
+            "retry_every": second,
+            "breaker_hard": 0,
+        },
+    )
     with transaction.atomic():
         return sending_delivery(
             message, routing, recipients, max(100, recipients // 4), state=State.READY, started_at=None

@@ -25,9 +25,14 @@ from .stage import PASSWORD
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / ".screenshots"
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def free_port() -> int:
@@ -57,18 +62,29 @@ class Site:
 
     def environment(self, **more: str) -> dict[str, str]:
         return {
-            **os.environ, "SECRET_KEY": "only-for-tests-" + "0123456789" * 5, "DATA_DIR": str(self.data), "HTTPS": "0",
-            "DATABASE_URL": f"sqlite:///{self.data / 'db.sqlite3'}", "DJANGO_SETTINGS_MODULE": "config.settings",
-            "JOURNAL_DIR": str(self.data / "journals"), "TRACKING_DIR": str(self.data / "tracking"),
-            "EMAIL_URL": "consolemail://", "PUBLIC_URL": self.url(), "STAGE_SMTP_PORT": str(self.smtp_port), **more,
-        }  # fmt: skip
+            **os.environ,
+            "SECRET_KEY": "only-for-tests-" + "0123456789" * 5,
+            "DATA_DIR": str(self.data),
+            "HTTPS": "0",
+            "DATABASE_URL": f"sqlite:///{self.data / 'db.sqlite3'}",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "JOURNAL_DIR": str(self.data / "journals"),
+            "TRACKING_DIR": str(self.data / "tracking"),
+            "EMAIL_URL": "consolemail://",
+            "PUBLIC_URL": self.url(),
+            "STAGE_SMTP_PORT": str(self.smtp_port),
+            **more,
+        }
 
     def furnish(self, **more: str) -> None:
         """Migrate and fill it."""
         told = subprocess.run(
-            [sys.executable, "-m", "tests.journeys.stage"], cwd=ROOT, env=self.environment(**more),
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.journeys.stage"],
+            cwd=ROOT,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+        )
         assert told.returncode == 0, told.stderr
         self.ids = json.loads(told.stdout.splitlines()[-1])
 
@@ -77,10 +93,14 @@ class Site:
         log = (self.data / f"{len(self.running)}.log").open("wb")
         self.running.append(
             subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=self.environment(), stdout=log, stderr=log,
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
-        )  # fmt: skip
+        )
 
     def serve(self) -> None:
         """The pages."""

@@ -36,13 +36,24 @@ def send(port: int, number: int, domains: list[str]) -> None:
     call_command("migrate", verbosity=0)
     brand = Brand.objects.create(label="Acme", sender_name="Acme News", sender_address="news@example.com")
     message = Message.objects.create(
-        label="Spring", campaign=Campaign.objects.create(label="Spring"), brand=brand,
-        audience=Audience.objects.create(label="Everybody", kind="all"), subject="Hello", html="<p>x</p>", text="x",
-    )  # fmt: skip
+        label="Spring",
+        campaign=Campaign.objects.create(label="Spring"),
+        brand=brand,
+        audience=Audience.objects.create(label="Everybody", kind="all"),
+        subject="Hello",
+        html="<p>x</p>",
+        text="x",
+    )
     routing = Routing.objects.create(
-        label="Postfix", port=port, security="none", return_domain=RETURN_DOMAIN, feedback_service=True,
-        retry_by=Routing.Retries.SERVER, breaker_hard=0, is_default=True,
-    )  # fmt: skip
+        label="Postfix",
+        port=port,
+        security="none",
+        return_domain=RETURN_DOMAIN,
+        feedback_service=True,
+        retry_by=Routing.Retries.SERVER,
+        breaker_hard=0,
+        is_default=True,
+    )
     delivery = sending_delivery(
         message, routing, number, batch_size=500, feedback_service=True, retry_by=Routing.Retries.SERVER
     )
@@ -65,14 +76,16 @@ def tell() -> None:
             "tokens": {
                 tokens.sign(pk).message_id: [tokens.sign(pk).return_path, address] for pk, address, *_rest in rows
             },
-            "figures": figures(delivery), "counted": true_figures(delivery),
-            "delivered": found.delivered.count, "bounced": found.bounces.count,
+            "figures": figures(delivery),
+            "counted": true_figures(delivery),
+            "delivered": found.delivered.count,
+            "bounced": found.bounces.count,
             "waiting": RawReport.objects.filter(applied_at=None).count(),
             "unmatched": FeedbackEvent.objects.filter(log_id=None).count(),
             "events": FeedbackEvent.objects.count(),
         },
         sys.stdout,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -53,9 +53,11 @@ def people() -> None:
     """starter, preparer and reader with their roles, an administrator, and one with a grant on nothing."""
     sync_roles()
     for name, group in (
-        ("starter", "Start deliveries"), ("preparer", "Prepare deliveries"), ("administrator", "Administrators"),
+        ("starter", "Start deliveries"),
+        ("preparer", "Prepare deliveries"),
+        ("administrator", "Administrators"),
         ("stranger", None),
-    ):  # fmt: skip
+    ):
         user = User.objects.create_user(name, f"{name}@example.com", PASSWORD, is_staff=True)
         user.groups.set(Group.objects.filter(name=group) if group else [])
         if not group:
@@ -65,31 +67,47 @@ def people() -> None:
 def world() -> Message:
     """Brand, routing, profiles, audience, campaign and a message."""
     brand = Brand.objects.create(
-        label="Field & Fork", sender_name="Field & Fork", sender_address="news@example.com",
-        sender_domains="example.com", is_default=True,
-    )  # fmt: skip
+        label="Field & Fork",
+        sender_name="Field & Fork",
+        sender_address="news@example.com",
+        sender_domains="example.com",
+        is_default=True,
+    )
     Routing.objects.create(
         label="Simulator", port=int(os.environ.get("STAGE_SMTP_PORT", "1")), security="none", is_default=True
-    )  # fmt: skip
+    )
     Profile.objects.bulk_create(
-        Profile(email=f"{first.lower()}.{last.lower()}{n or ''}@example.com", first_name=first, last_name=last,
-                country=["FR", "DE", "IT"][n % 3], attributes={"points": str(n)})
-        for n in range(int(os.environ.get("STAGE_EACH", "8"))) for first, last in NAMES
-    )  # fmt: skip
+        Profile(
+            email=f"{first.lower()}.{last.lower()}{n or ''}@example.com",
+            first_name=first,
+            last_name=last,
+            country=["FR", "DE", "IT"][n % 3],
+            attributes={"points": str(n)},
+        )
+        for n in range(int(os.environ.get("STAGE_EACH", "8")))
+        for first, last in NAMES
+    )
     audience = Audience.objects.create(
         label="Box customers", kind="filter", conditions=[{"field": "email", "op": "not_empty"}]
     )
     campaign = Campaign.objects.create(label="Spring in the box", created_by=User.objects.get(username="starter"))
     return Message.objects.create(
-        label="Spring box", campaign=campaign, brand=brand, audience=audience,
-        subject='{{ first_name | default: "Hello" }}, the spring box is here', html=HTML,
-    )  # fmt: skip
+        label="Spring box",
+        campaign=campaign,
+        brand=brand,
+        audience=audience,
+        subject='{{ first_name | default: "Hello" }}, the spring box is here',
+        html=HTML,
+    )
 
 
 def delivery(message: Message, label: str, state: State, **fields: Any) -> Delivery:
     """A delivery of a copy of `message` in `state`; `fields` may name counters of its batch."""
-    counters = {name: fields.pop(name) for name in ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed",
-                                                    "retrying", "hard", "soft") if name in fields}  # fmt: skip
+    counters = {
+        name: fields.pop(name)
+        for name in ("pending", "in_doubt", "sent", "failed", "cancelled", "relayed", "retrying", "hard", "soft")
+        if name in fields
+    }
     schedule = fields.pop("schedule", None)
     message.pk, message.label = None, label
     message.save()
@@ -97,13 +115,30 @@ def delivery(message: Message, label: str, state: State, **fields: Any) -> Deliv
         Schedule.objects.create(message=message, **schedule)
     starter, now = User.objects.get(username="starter"), timezone.now()
     confirmed = state >= State.START_PENDING
-    fields = {
-        "preparation": 2, "prepared_at": now - timedelta(hours=2), "prepared_by": starter, "created_by": starter,
-        "fingerprint": current_seal(message), "targeted": 12_402, "excluded": 57, "to_deliver": 12_345,
-    } | ({
-        "confirmed_at": now - timedelta(minutes=12), "confirmed_by": starter, "validity_end": now + timedelta(days=3),
-        "contact_date": now - timedelta(minutes=12), "started_at": now - timedelta(minutes=12),
-    } if confirmed else {}) | fields  # fmt: skip
+    fields = (
+        {
+            "preparation": 2,
+            "prepared_at": now - timedelta(hours=2),
+            "prepared_by": starter,
+            "created_by": starter,
+            "fingerprint": current_seal(message),
+            "targeted": 12_402,
+            "excluded": 57,
+            "to_deliver": 12_345,
+        }
+        | (
+            {
+                "confirmed_at": now - timedelta(minutes=12),
+                "confirmed_by": starter,
+                "validity_end": now + timedelta(days=3),
+                "contact_date": now - timedelta(minutes=12),
+                "started_at": now - timedelta(minutes=12),
+            }
+            if confirmed
+            else {}
+        )
+        | fields
+    )
     made = Delivery.objects.create(
         message=message, campaign=message.campaign, label=label, state=state, routing=Routing.objects.first(), **fields
     )
@@ -119,22 +154,46 @@ def delivery(message: Message, label: str, state: State, **fields: Any) -> Deliv
 def history(made: Delivery) -> None:
     """Exclusions, a few logs, and lines in the message log."""
     now = timezone.now()
-    for cause, volume in ((Reason.ADDRESS_EMPTY, 3), (Reason.DENYLISTED, 21), (Reason.QUARANTINED, 30),
-                          (Reason.DUPLICATE, 3), (Reason.BAD_QUALITY, 0)):  # fmt: skip
+    for cause, volume in (
+        (Reason.ADDRESS_EMPTY, 3),
+        (Reason.DENYLISTED, 21),
+        (Reason.QUARANTINED, 30),
+        (Reason.DUPLICATE, 3),
+        (Reason.BAD_QUALITY, 0),
+    ):
         ExclusionCause.objects.create(delivery=made, cause=cause, volume=volume)
         ExclusionLog.objects.bulk_create(
-            ExclusionLog(delivery=made, profile=Profile.objects.first(), cause=cause, date=now,
-                         address=f"out{number}@example.org") for number in range(volume)
-        )  # fmt: skip
+            ExclusionLog(
+                delivery=made,
+                profile=Profile.objects.first(),
+                cause=cause,
+                date=now,
+                address=f"out{number}@example.org",
+            )
+            for number in range(volume)
+        )
     batch = made.batches.get()
-    statuses = [(LogStatus.SENT, batch.sent), (LogStatus.FAILED, batch.failed), (LogStatus.PENDING, batch.pending),
-                (LogStatus.IN_DOUBT, batch.in_doubt), (LogStatus.CANCELLED, batch.cancelled)]  # fmt: skip
+    statuses = [
+        (LogStatus.SENT, batch.sent),
+        (LogStatus.FAILED, batch.failed),
+        (LogStatus.PENDING, batch.pending),
+        (LogStatus.IN_DOUBT, batch.in_doubt),
+        (LogStatus.CANCELLED, batch.cancelled),
+    ]
     SendingLog.objects.bulk_create(
-        SendingLog(delivery=made, batch=batch, profile=Profile.objects.first(), status=status, date=now,
-                   address=f"{status.name.lower()}.{number:03}@example.com",
-                   failure_type=2 if status == LogStatus.FAILED else 0, reason=1 if status == LogStatus.FAILED else 0)
-        for status, amount in statuses for number in range(min(amount, 40))
-    )  # fmt: skip
+        SendingLog(
+            delivery=made,
+            batch=batch,
+            profile=Profile.objects.first(),
+            status=status,
+            date=now,
+            address=f"{status.name.lower()}.{number:03}@example.com",
+            failure_type=2 if status == LogStatus.FAILED else 0,
+            reason=1 if status == LogStatus.FAILED else 0,
+        )
+        for status, amount in statuses
+        for number in range(min(amount, 40))
+    )
     starter = User.objects.get(username="starter")
     log_event(made, "created", "Created by starter.", user=starter)
     log_event(made, "preparation_started", "Preparation started by starter.", user=starter)
@@ -153,8 +212,15 @@ def every_state(message: Message) -> dict[str, int]:
         "preparing": delivery(message, "Loyalty letter", State.COUNTING, progress=37, **empty),
         "failed": delivery(message, "Recipe of the week", State.PREPARATION_FAILED, **empty),
         "finished": delivery(
-            message, "Winter box", State.FINISHED, **whole, finished_at=now - timedelta(minutes=3), opens=4_890,
-            clicks=611, stats_at=now, started_at=now - timedelta(minutes=12),
+            message,
+            "Winter box",
+            State.FINISHED,
+            **whole,
+            finished_at=now - timedelta(minutes=3),
+            opens=4_890,
+            clicks=611,
+            stats_at=now,
+            started_at=now - timedelta(minutes=12),
         ),
         "ready": delivery(message, "Spring box", State.READY),
         "scheduled": delivery(message, "Easter box", State.READY, schedule=tomorrow),
@@ -164,14 +230,23 @@ def every_state(message: Message) -> dict[str, int]:
         ),
         "sending": delivery(message, "Asparagus week", State.IN_PROGRESS, **done),
         "doubtful": delivery(
-            message, "Strawberry alert", State.IN_PROGRESS, feedback_service=True, sent=4_000, failed=62, relayed=6_300,
-            pending=8_275, in_doubt=8, hindrance="127.0.0.1:25 refused the connection", hindered_since=now,
+            message,
+            "Strawberry alert",
+            State.IN_PROGRESS,
+            feedback_service=True,
+            sent=4_000,
+            failed=62,
+            relayed=6_300,
+            pending=8_275,
+            in_doubt=8,
+            hindrance="127.0.0.1:25 refused the connection",
+            hindered_since=now,
         ),
         "paused": delivery(message, "Cherry news", State.PAUSED, paused_from=State.IN_PROGRESS, **done),
         "stopped": delivery(
             message, "Plum card", State.STOPPED, sent=6_820, failed=118, relayed=6_825, cancelled=5_407, finished_at=now
         ),
-    }  # fmt: skip
+    }
     return {name: one.pk for name, one in made.items()}
 
 

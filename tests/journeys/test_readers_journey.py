@@ -33,9 +33,18 @@ HTML = (
     + '<a href="{{ mirror_url }}">in the browser</a> <a href="{{ unsubscribe_url }}">unsubscribe</a></p>'
 )
 FIGURES = (
-    "to_deliver", "sent", "delivered", "bounces", "opens", "clicks", "mirrors", "opt_outs", "pending", "cancelled",
+    "to_deliver",
+    "sent",
+    "delivered",
+    "bounces",
+    "opens",
+    "clicks",
+    "mirrors",
+    "opt_outs",
+    "pending",
+    "cancelled",
     "in_doubt",
-)  # fmt: skip
+)
 
 
 class ReadSite(Site):
@@ -92,10 +101,18 @@ def truth(site: ReadSite) -> dict[str, int]:
     refused = totals["unknown"]
     opened = set().union(*(did[kind] for kind in TYPES))
     return {
-        "to_deliver": totals["accepted"] + refused, "sent": totals["accepted"] + refused,
-        "delivered": totals["accepted"], "bounces": refused, "opens": len(opened), "clicks": len(did["click"]),
-        "mirrors": len(did["mirror"]), "opt_outs": len(did["optout"]), "pending": 0, "cancelled": 0, "in_doubt": 0,
-    }  # fmt: skip
+        "to_deliver": totals["accepted"] + refused,
+        "sent": totals["accepted"] + refused,
+        "delivered": totals["accepted"],
+        "bounces": refused,
+        "opens": len(opened),
+        "clicks": len(did["click"]),
+        "mirrors": len(did["mirror"]),
+        "opt_outs": len(did["optout"]),
+        "pending": 0,
+        "cancelled": 0,
+        "in_doubt": 0,
+    }
 
 
 def events(site: ReadSite) -> Counter[tuple[str, int]]:

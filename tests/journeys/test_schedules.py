@@ -51,12 +51,15 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("mode, told", [
-    ("immediate", "immediately once confirmed"),
-    ("at_date", "2100-03-28 09:00 Asia/Tokyo (GMT+09:00)"),
-    ("recipient_zone", "2100-03-28 09:00 Asia/Tokyo (GMT+09:00), by each recipient's own clock"),
-    ("formula", "at each recipient's own date, {{ contact_date | add_days: attributes.points }}"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "mode, told",
+    [
+        ("immediate", "immediately once confirmed"),
+        ("at_date", "2100-03-28 09:00 Asia/Tokyo (GMT+09:00)"),
+        ("recipient_zone", "2100-03-28 09:00 Asia/Tokyo (GMT+09:00), by each recipient's own clock"),
+        ("formula", "at each recipient's own date, {{ contact_date | add_days: attributes.points }}"),
+    ],
+)
 def test_each_mode_is_written_in_its_zone_and_told_on_the_dashboard(site, visitor, mode, told):
     page = visitor(site, "starter").page
     edit(page, site, f"By {mode}")

@@ -81,8 +81,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("clone")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=bootstrap.BASE_DIR, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=bootstrap.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.split("\0")):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bootstrap.BASE_DIR / name, copy / name)

@@ -30,6 +30,10 @@ def test_folding_and_figures_do_the_same_on_postgresql(service: Callable[[str], 
     with running_postgres(service("postgres")) as url:
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=5", *rooms],
-            cwd=ROOT, env=os.environ | {"DATABASE_URL": f"{url}postgres"}, capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": f"{url}postgres"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]

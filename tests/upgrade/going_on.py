@@ -165,11 +165,14 @@ def log_ins(noted: dict[str, Any]) -> dict[str, int]:
     known.cookies["deliveries_session"] = noted["session"]
     code = totp.code_at(bytes.fromhex(noted["totp"]), int(time.time()) // totp.STEP)
     return {
-        "anna": log_in("anna"), "tom without": log_in("tom"), "tom": log_in("tom", code),
-        "tom, phone lost": log_in("tom", noted["recovery"][0]), "session": known.get("/admin/").status_code,
+        "anna": log_in("anna"),
+        "tom without": log_in("tom"),
+        "tom": log_in("tom", code),
+        "tom, phone lost": log_in("tom", noted["recovery"][0]),
+        "session": known.get("/admin/").status_code,
         "dashboard": known.get(f"/admin/deliveries/delivery/{delivery('finished').pk}/change/").status_code,
         "export": xenia_looks(noted["password"]),
-    }  # fmt: skip
+    }
 
 
 def xenia_looks(password: str) -> int:
@@ -234,11 +237,17 @@ def _told(one: Any) -> dict[str, Any]:
     parts = sum(counted.get(name, 0) for name in names)
     left = [at for _address, _status, at in rows if at]
     return {
-        "label": one.label, "state": State(one.state).name, "rows": {row[0]: row[1] for row in rows}, "true": true,
-        "series": one.parent.label if one.parent else None, "proof": one.proof_id is not None, "figures": counted,
+        "label": one.label,
+        "state": State(one.state).name,
+        "rows": {row[0]: row[1] for row in rows},
+        "true": true,
+        "series": one.parent.label if one.parent else None,
+        "proof": one.proof_id is not None,
+        "figures": counted,
         "balanced": one.targeted == one.excluded + one.to_deliver and one.to_deliver in (parts, len(rows)),
-        "began": one.contact_date and one.contact_date.timestamp(), "left": min(left).timestamp() if left else None,
-    }  # fmt: skip
+        "began": one.contact_date and one.contact_date.timestamp(),
+        "left": min(left).timestamp() if left else None,
+    }
 
 
 def beside() -> dict[str, Any]:
@@ -262,8 +271,9 @@ def beside() -> dict[str, Any]:
         "read": [at is not None for at in read],
         "out": list(Profile.objects.filter(city="finished", opt_out_email=True).values_list("email", flat=True)),
         "quarantined": QuarantinedAddress.objects.count(),
-        "schedules": sorted(Schedule.objects.values_list("name", "func", "repeats")), "queue": OrmQ.objects.count(),
-    }  # fmt: skip
+        "schedules": sorted(Schedule.objects.values_list("name", "func", "repeats")),
+        "queue": OrmQ.objects.count(),
+    }
 
 
 if __name__ == "__main__":

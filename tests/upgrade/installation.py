@@ -90,9 +90,14 @@ class Installation:
         """manage.py, or a module (-m …) in the installation's environment. Out: what it printed."""
         command = arguments if arguments[0] == "-m" else ("manage.py", *arguments)
         done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=self.environment, input=given, capture_output=True, text=True,
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout
 

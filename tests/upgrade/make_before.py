@@ -37,11 +37,18 @@ BEGIN = datetime(2027, 3, 1, 8, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
 MAIL, HOOK = ("127.77.10.1", 2599), "http://127.77.10.1:2598/hook"
 ENVIRONMENT = {
-    "SECRET_KEY": "of-the-installation-that-is-upgraded-" + "0123456789" * 3, "HTTPS": "0", "HOST_ID": "before",
-    "EMAIL_URL": "memorymail://", "BATCH_SIZE": "2", "UNDO_SECONDS": "0", "OUTGOING_ALLOW": "127.0.0.0/8",
-    "LOG_LEVEL": "ERROR", "DJANGO_SETTINGS_MODULE": "config.settings", "ALLOWED_HOSTS": "testserver,127.0.0.1",
+    "SECRET_KEY": "of-the-installation-that-is-upgraded-" + "0123456789" * 3,
+    "HTTPS": "0",
+    "HOST_ID": "before",
+    "EMAIL_URL": "memorymail://",
+    "BATCH_SIZE": "2",
+    "UNDO_SECONDS": "0",
+    "OUTGOING_ALLOW": "127.0.0.0/8",
+    "LOG_LEVEL": "ERROR",
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "ALLOWED_HOSTS": "testserver,127.0.0.1",
     "PUBLIC_URL": "http://127.0.0.1:8000",
-}  # fmt: skip
+}
 PASSWORD, PEOPLE = "pass-word-9", 6
 HTML = (
     '<p>Dear {{ first_name }}, <a href="https://example.com/news">our news</a>, '
@@ -154,10 +161,15 @@ class Life:
         QuarantinedAddress.objects.create(address=f"{slug}-{PEOPLE + 1}@example.net", errors=1)
         where = [{"field": "city", "op": "is", "value": slug}]
         message = Message.objects.create(
-            label=slug, campaign=campaign or Campaign.objects.get(label="Spring"), brand=Brand.objects.get(),
+            label=slug,
+            campaign=campaign or Campaign.objects.get(label="Spring"),
+            brand=Brand.objects.get(),
             audience=Audience.objects.create(label=slug, kind="filter", conditions=where),
-            subject=f"{slug} {{{{ first_name }}}}", html=HTML, text="{{ unsubscribe_url }} {{ mirror_url }}", **fields,
-        )  # fmt: skip
+            subject=f"{slug} {{{{ first_name }}}}",
+            html=HTML,
+            text="{{ unsubscribe_url }} {{ mirror_url }}",
+            **fields,
+        )
         made = commands.create_delivery(message, self.people["peter"])
         self.labels[slug] = made.pk
         return made
@@ -275,8 +287,14 @@ def set_up(life: Life) -> None:
     from campaigns.models import Brand, Campaign, ProofDomain, TestProfile
     from deliveries.models import Routing
 
-    roles = {"anna": "Start deliveries", "olga": "Start deliveries", "tom": "Start deliveries",
-             "peter": "Prepare deliveries", "xenia": "Export", "gina": ""}  # fmt: skip
+    roles = {
+        "anna": "Start deliveries",
+        "olga": "Start deliveries",
+        "tom": "Start deliveries",
+        "peter": "Prepare deliveries",
+        "xenia": "Export",
+        "gina": "",
+    }
     for name, role in roles.items():
         made = User.objects.create_user(name, f"{name}@example.com", PASSWORD, is_staff=True)
         made.groups.set(Group.objects.filter(name=role))
@@ -293,9 +311,13 @@ def set_up(life: Life) -> None:
     given = {right: api_tokens.give(life.people["anna"], right, [right])[1] for right in ("read", "start")}
     life.noted["tokens"] = given
     Brand.objects.create(
-        label="Acme", sender_name="Acme News", sender_address="news@example.com", sender_domains="example.com",
-        website="https://www.example.com/", is_default=True,
-    )  # fmt: skip
+        label="Acme",
+        sender_name="Acme News",
+        sender_address="news@example.com",
+        sender_domains="example.com",
+        website="https://www.example.com/",
+        is_default=True,
+    )
     spring = Campaign.objects.create(label="Spring", created_by=life.people["peter"])
     Campaign.objects.create(label="Approved", needs_approval=True, four_eyes=True)
     assign_perm("campaigns.prepare_deliveries", life.people["gina"], spring)
@@ -303,9 +325,7 @@ def set_up(life: Life) -> None:
     TestProfile.objects.create(label="Reader", email="reader@example.org", first_name="Reader", unit_id=ROOT)
     values = {"host": MAIL[0], "port": MAIL[1], "security": "none", "connections": 2}
     Routing.objects.create(label="Usual", is_default=True, **values)
-    Routing.objects.create(
-        label="With reports", feedback_service=True, return_domain="bounces.example.com", **values
-    )  # fmt: skip
+    Routing.objects.create(label="With reports", feedback_service=True, return_domain="bounces.example.com", **values)
 
 
 def series(life: Life) -> None:
@@ -504,9 +524,15 @@ def beside(life: Life) -> None:
     client.post("/admin/login/", {"username": "anna", "password": PASSWORD})
     life.noted["session"] = client.cookies["deliveries_session"].value
     finished = life.labels["finished"]
-    plain = ("reporting.tasks.refresh_figures", "reporting.tasks.check_drift", "reporting.tasks.purge",
-             "reporting.tasks.alert", "deliveries.tasks.clean_up", "deliveries.tasks.fetch",
-             "deliveries.tasks.post_webhooks")  # fmt: skip
+    plain = (
+        "reporting.tasks.refresh_figures",
+        "reporting.tasks.check_drift",
+        "reporting.tasks.purge",
+        "reporting.tasks.alert",
+        "deliveries.tasks.clean_up",
+        "deliveries.tasks.fetch",
+        "deliveries.tasks.post_webhooks",
+    )
     for name in plain:
         async_task(name)
     async_task("reporting.tasks.compute_stats", finished, life.people["admin"].pk)

@@ -19,10 +19,17 @@ from django.db.migrations.state import ModelState, ProjectState
 # The newest migration of each app in the databases from which test_upgrade.py starts.
 BEFORE = {"campaigns": 6, "deliveries": 7, "reporting": 2}
 ALLOWED = (
-    migrations.CreateModel, migrations.AddField, migrations.AddIndex, migrations.AddConstraint, migrations.RemoveIndex,
-    migrations.RemoveConstraint, migrations.RenameIndex, migrations.AlterModelOptions, migrations.AlterModelManagers,
+    migrations.CreateModel,
+    migrations.AddField,
+    migrations.AddIndex,
+    migrations.AddConstraint,
+    migrations.RemoveIndex,
+    migrations.RemoveConstraint,
+    migrations.RenameIndex,
+    migrations.AlterModelOptions,
+    migrations.AlterModelManagers,
     migrations.RunPython,
-)  # fmt: skip
+)
 
 
 def test_migrations_since_add_and_take_nothing_away() -> None:

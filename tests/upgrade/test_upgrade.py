@@ -58,8 +58,10 @@ ENDS: dict[str, tuple[str, dict[int, int]]] = {
 }
 NOT_LEFT = ("editing", "asked", "counting", "refused", "broken")
 SCHEDULES = {
-    "campaigns.targeting.tasks.", "deliveries.workers.tasks.", "reporting.jobs.tasks.",
-}  # fmt: skip
+    "campaigns.targeting.tasks.",
+    "deliveries.workers.tasks.",
+    "reporting.jobs.tasks.",
+}
 
 
 class Upgraded:
@@ -124,9 +126,7 @@ def test_the_queue_of_before_is_kept_and_worked_off_by_a_real_cluster(upgraded: 
 
 
 def test_every_delivery_comes_to_its_right_end(upgraded: Upgraded) -> None:
-    found = {
-        label: (one["state"], dict(Counter(one["rows"].values()))) for label, one in upgraded.ends.items()
-    }  # fmt: skip
+    found = {label: (one["state"], dict(Counter(one["rows"].values()))) for label, one in upgraded.ends.items()}
     assert found == ENDS
 
 
@@ -175,9 +175,14 @@ def test_what_people_do_is_taken_or_refused_as_before(upgraded: Upgraded) -> Non
 def test_links_of_letters_that_left_before_lead_where_they_led(upgraded: Upgraded) -> None:
     beside = upgraded.told["beside"]
     assert upgraded.told["links"] == {
-        "open": 200, "mirror": 200, "optout": 200, "click": "https://example.com/news", "out": 302, "proof": 200,
+        "open": 200,
+        "mirror": 200,
+        "optout": 200,
+        "click": "https://example.com/news",
+        "out": 302,
+        "proof": 200,
         "verdict": 200,
-    }  # fmt: skip
+    }
     assert beside["read"] == [True, True]
     assert {"finished-1@example.net", "finished-2@example.net"} <= set(beside["out"])
     assert ["proof", True, "reader@example.org"] in beside["verdicts"]
@@ -185,12 +190,20 @@ def test_links_of_letters_that_left_before_lead_where_they_led(upgraded: Upgrade
 
 def test_log_ins_second_factors_sessions_and_tokens_work(upgraded: Upgraded) -> None:
     assert upgraded.told["log-ins"] == {
-        "anna": 302, "tom without": 200, "tom": 302, "tom, phone lost": 302, "session": 200, "dashboard": 200,
+        "anna": 302,
+        "tom without": 200,
+        "tom": 302,
+        "tom, phone lost": 302,
+        "session": 200,
+        "dashboard": 200,
         "export": 200,
-    }  # fmt: skip
+    }
     assert upgraded.told["programs"] == {
-        "read: get": 200, "read: confirm": 403, "start: get": 200, "start: confirm": 200
-    }  # fmt: skip
+        "read: get": 200,
+        "read: confirm": 403,
+        "start: get": 200,
+        "start: confirm": 200,
+    }
 
 
 def test_imports_are_read_to_their_end(upgraded: Upgraded) -> None:

@@ -32,23 +32,44 @@ def setup(kind: str, database: str, port: int, options: dict[str, Any]) -> None:
     smtp = "django.core.mail.backends.smtp.EmailBackend"
     apps = {"post_office": ["post_office"], "mailer": ["mailer"], "plain": []}[kind]
     place = urlsplit(database)
-    databases = {"ENGINE": "django.db.backends.postgresql", "NAME": place.path[1:], "USER": place.username,
-                 "HOST": place.hostname, "PORT": place.port}  # fmt: skip
+    databases = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": place.path[1:],
+        "USER": place.username,
+        "HOST": place.hostname,
+        "PORT": place.port,
+    }
     if place.scheme == "sqlite":
-        databases = {"ENGINE": "django.db.backends.sqlite3", "NAME": place.path[1:], "OPTIONS": {
-            "transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": "PRAGMA journal_mode=WAL;"}}  # fmt: skip
+        databases = {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": place.path[1:],
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": "PRAGMA journal_mode=WAL;"},
+        }
     settings.configure(
-        SECRET_KEY="bench", USE_TZ=True, DATABASES={"default": databases}, EMAIL_HOST="127.0.0.1", EMAIL_PORT=port,
-        INSTALLED_APPS=["django.contrib.contenttypes", *apps], DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        EMAIL_BACKEND="mailer.backend.DbBackend" if kind == "mailer" else smtp, EMAIL_TIMEOUT=10,
-        MAILER_EMAIL_BACKEND=smtp, MAILER_USE_FILE_LOCK="lock" in options,
+        SECRET_KEY="bench",
+        USE_TZ=True,
+        DATABASES={"default": databases},
+        EMAIL_HOST="127.0.0.1",
+        EMAIL_PORT=port,
+        INSTALLED_APPS=["django.contrib.contenttypes", *apps],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        EMAIL_BACKEND="mailer.backend.DbBackend" if kind == "mailer" else smtp,
+        EMAIL_TIMEOUT=10,
+        MAILER_EMAIL_BACKEND=smtp,
+        MAILER_USE_FILE_LOCK="lock" in options,
         MAILER_LOCK_PATH=options.get("lock", "send_mail"),
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
-        POST_OFFICE={"BATCH_SIZE": options.get("batch", 1000), "THREADS_PER_PROCESS": options.get("threads", 5),
-                     "LOG_LEVEL": 1, "LOCK_FILE_NAME": options.get("lock", "post_office"),
-                     "MAX_RETRIES": options.get("retries", 0), "RETRY_INTERVAL": timedelta(seconds=1),
-                     "MESSAGE_ID_ENABLED": True, "MESSAGE_ID_FQDN": "example.com"},
-    )  # fmt: skip
+        POST_OFFICE={
+            "BATCH_SIZE": options.get("batch", 1000),
+            "THREADS_PER_PROCESS": options.get("threads", 5),
+            "LOG_LEVEL": 1,
+            "LOCK_FILE_NAME": options.get("lock", "post_office"),
+            "MAX_RETRIES": options.get("retries", 0),
+            "RETRY_INTERVAL": timedelta(seconds=1),
+            "MESSAGE_ID_ENABLED": True,
+            "MESSAGE_ID_FQDN": "example.com",
+        },
+    )
     django.setup()
     logging.disable(logging.ERROR)
 
@@ -88,10 +109,18 @@ def enqueue_post_office(number: int) -> None:
         name="bench", defaults={"subject": SUBJECT, "html_content": HTML, "content": TEXT}
     )
     for chunk in chunks(people(number)):
-        mail.send_many([
-            {"recipients": [to], "sender": FROM, "template": template, "context": {"first_name": name},
-             "render_on_delivery": True} for to, name in chunk
-        ])  # fmt: skip
+        mail.send_many(
+            [
+                {
+                    "recipients": [to],
+                    "sender": FROM,
+                    "template": template,
+                    "context": {"first_name": name},
+                    "render_on_delivery": True,
+                }
+                for to, name in chunk
+            ]
+        )
 
 
 def enqueue_mailer(number: int) -> None:
@@ -167,11 +196,14 @@ def main() -> None:
     acts: dict[str, Callable[[], Any]] = {
         "migrate": lambda: call_command("migrate", verbosity=0),
         "enqueue": lambda: {"post_office": enqueue_post_office, "mailer": enqueue_mailer}[kind](int(number)),
-        "send": lambda: send_plain(int(number)) if kind == "plain" else
-        {"post_office": send_post_office, "mailer": send_mailer}[kind](json.loads(options)),
+        "send": lambda: (
+            send_plain(int(number))
+            if kind == "plain"
+            else {"post_office": send_post_office, "mailer": send_mailer}[kind](json.loads(options))
+        ),
         "requeue": lambda: call_command("retry_deferred") if kind == "mailer" else None,
         "tell": lambda: answer.update(tell(kind)),
-    }  # fmt: skip
+    }
     acts[act]()
     answer |= {"seconds": time.perf_counter() - started, "cpu": time.process_time() - spent}
     print(json.dumps(answer))

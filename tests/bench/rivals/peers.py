@@ -27,8 +27,11 @@ def python() -> Path:
         try:
             done = subprocess.run(
                 [str(PLACE / "bin/python"), *install, ":all:", "--requirement", str(LOCK)],
-                capture_output=True, text=True, timeout=300, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
         except subprocess.TimeoutExpired as error:
             raise NoPeers("the registry did not answer within five minutes") from error
         if done.returncode:

@@ -101,11 +101,16 @@ def sending_logs(delivery: Any, logs: int, people: int) -> None:
         log,
         f"generate_series(1, {logs}) n JOIN deliveries_batch b "
         f"ON b.delivery_id = {delivery.pk} AND b.number = (n - 1) / {size} + 1",
-        batch_id="b.id", profile_id=f"(SELECT MIN(id) FROM campaigns_profile) + n % {people}", address=ADDRESS,
-        status=failed(2, 1), failure_type=failed(2, 0), reason=failed(1, 0),
-        relayed_at="t.relayed_at + n * interval '1 millisecond'", opened_at="CASE WHEN n % 3 = 0 THEN t.date END",
+        batch_id="b.id",
+        profile_id=f"(SELECT MIN(id) FROM campaigns_profile) + n % {people}",
+        address=ADDRESS,
+        status=failed(2, 1),
+        failure_type=failed(2, 0),
+        reason=failed(1, 0),
+        relayed_at="t.relayed_at + n * interval '1 millisecond'",
+        opened_at="CASE WHEN n % 3 = 0 THEN t.date END",
         clicked_at="CASE WHEN n % 9 = 0 THEN t.date END",
-    )  # fmt: skip
+    )
 
 
 def tracking_logs(delivery: Any) -> None:
@@ -118,10 +123,12 @@ def tracking_logs(delivery: Any) -> None:
         ),
         "(SELECT l.id AS log, e FROM deliveries_sendinglog l CROSS JOIN generate_series(1, 6) e "
         f"WHERE l.delivery_id = {delivery.pk} AND l.id % 3 = 0 ORDER BY hashint8(l.id * 6 + e)) l",
-        sending_log_id="l.log", type="CASE WHEN e = 6 THEN 1 WHEN e = 5 AND l.log % 30 = 0 THEN 6 ELSE 2 END",
+        sending_log_id="l.log",
+        type="CASE WHEN e = 6 THEN 1 WHEN e = 5 AND l.log % 30 = 0 THEN 6 ELSE 2 END",
         link="CASE WHEN e = 6 THEN l.log % 10 END",
-        machine="l.log % 7 = 0", rule="CASE WHEN l.log % 7 = 0 THEN 'prefetch' ELSE '' END",
-    )  # fmt: skip
+        machine="l.log % 7 = 0",
+        rule="CASE WHEN l.log % 7 = 0 THEN 'prefetch' ELSE '' END",
+    )
 
 
 def build(logs: int) -> tuple[Any, Any]:
@@ -146,10 +153,19 @@ def build(logs: int) -> tuple[Any, Any]:
     content = {"subject": "s", "html": links, "text": "t", "fields": ["first_name"], "brand": "A", "website": ""}
     now = timezone.now()
     delivery = Delivery.objects.create(
-        message=message, campaign=message.campaign, label="Big", state=95, content=content, targeted=logs,
-        to_deliver=logs, confirmed_at=now, contact_date=now, started_at=now, finished_at=now,
+        message=message,
+        campaign=message.campaign,
+        label="Big",
+        state=95,
+        content=content,
+        targeted=logs,
+        to_deliver=logs,
+        confirmed_at=now,
+        contact_date=now,
+        started_at=now,
+        finished_at=now,
         routing=Routing.objects.create(label="R"),
-    )  # fmt: skip
+    )
     fill(delivery, logs)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
@@ -261,10 +277,14 @@ def pages(delivery: Any, user: Any) -> None:
     timed("Deployment page", page("admin:deliveries_delivery_change"), 100)
     admin = "admin:deliveries_delivery_"
     tabs = {
-        "Log": f"{admin}log", "Sending logs": f"{admin}sending_logs", "Exclusion logs": f"{admin}exclusion_logs",
-        "Exclusion causes": f"{admin}exclusion_causes", "Tracking logs": "delivery-tracking-logs",
-        "Tracked URLs": "delivery-tracked-urls", "Report": "delivery-report",
-    }  # fmt: skip
+        "Log": f"{admin}log",
+        "Sending logs": f"{admin}sending_logs",
+        "Exclusion logs": f"{admin}exclusion_logs",
+        "Exclusion causes": f"{admin}exclusion_causes",
+        "Tracking logs": "delivery-tracking-logs",
+        "Tracked URLs": "delivery-tracked-urls",
+        "Report": "delivery-report",
+    }
     for name, view in tabs.items():
         timed(f"Tab {name}", page(view), 200)
     timed("Tracking logs, clicks by people", page("delivery-tracking-logs", query="?type=1&who=people"), 200)

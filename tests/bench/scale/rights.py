@@ -11,9 +11,12 @@ import time
 
 CAMPAIGNS, GROUPS, UNITS, OWN_GROUPS = 10_000, 1_000, 500, 20
 PAGES = (
-    "/admin/campaigns/campaign/", "/admin/campaigns/message/", "/admin/deliveries/delivery/",
-    "/api/campaigns/?limit=100", "/api/deliveries/?limit=100",
-)  # fmt: skip
+    "/admin/campaigns/campaign/",
+    "/admin/campaigns/message/",
+    "/admin/deliveries/delivery/",
+    "/api/campaigns/?limit=100",
+    "/api/deliveries/?limit=100",
+)
 
 
 def furnish() -> None:
@@ -43,8 +46,9 @@ def furnish() -> None:
         GroupObjectPermission(
             group=group, permission=start, content_type=start.content_type, object_pk=str(campaigns[i * 10 + n].pk)
         )
-        for i, group in enumerate(groups) for n in range(10)
-    )  # fmt: skip
+        for i, group in enumerate(groups)
+        for n in range(10)
+    )
     user = User.objects.create_user("narrow", is_staff=True)
     user.groups.set(groups[:OWN_GROUPS])
     groups[0].permissions.set(permissions.permissions_of(permissions.STARTERS))

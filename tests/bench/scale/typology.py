@@ -133,9 +133,16 @@ def _past(delivery, at):  # type: ignore[no-untyped-def]
     from deliveries.models.states import State
 
     return Delivery.objects.create(
-        message=delivery.message, campaign=delivery.campaign, label="Past", state=State.FINISHED, confirmed_at=at,
-        contact_date=at, first_due_at=at, last_due_at=at, finished_at=at + timedelta(hours=1),
-    )  # fmt: skip
+        message=delivery.message,
+        campaign=delivery.campaign,
+        label="Past",
+        state=State.FINISHED,
+        confirmed_at=at,
+        contact_date=at,
+        first_due_at=at,
+        last_due_at=at,
+        finished_at=at + timedelta(hours=1),
+    )
 
 
 def _rules() -> None:

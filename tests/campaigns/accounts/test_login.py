@@ -30,9 +30,7 @@ def anna(make_user: Callable[..., User]) -> User:
 
 
 def log_in(client: Client, name: str, password: str = "pass-word-9", address: str = HERE, code: str = "") -> Any:
-    return client.post(
-        "/admin/login/", {"username": name, "password": password, "code": code}, REMOTE_ADDR=address
-    )  # fmt: skip
+    return client.post("/admin/login/", {"username": name, "password": password, "code": code}, REMOTE_ADDR=address)
 
 
 def is_in(answer: Any) -> bool:
@@ -158,9 +156,15 @@ def token(client: Client, password: str = "pass-word-9", **headers: str) -> Any:
 
 @pytest.mark.parametrize(
     ("at", "code"),
-    [(59, "94287082"), (1111111109, "07081804"), (1111111111, "14050471"), (1234567890, "89005924"),
-     (2000000000, "69279037"), (20000000000, "65353130")],
-)  # fmt: skip
+    [
+        (59, "94287082"),
+        (1111111109, "07081804"),
+        (1111111111, "14050471"),
+        (1234567890, "89005924"),
+        (2000000000, "69279037"),
+        (20000000000, "65353130"),
+    ],
+)
 def test_the_codes_are_those_of_rfc_6238_appendix_b(at: int, code: str) -> None:
     assert totp.code_at(b"12345678901234567890", at // 30, digits=8) == code
 

@@ -57,10 +57,16 @@ def test_sync_roles_takes_back_what_was_added_by_hand(make_user, message):
 # --- Units ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unit, reads, starts", [
-    ("all", True, True), ("france", True, True), ("paris", True, True), ("montmartre", True, False),
-    ("lyon", False, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "unit, reads, starts",
+    [
+        ("all", True, True),
+        ("france", True, True),
+        ("paris", True, True),
+        ("montmartre", True, False),
+        ("lyon", False, False),
+    ],
+)
 def test_one_reads_above_writes_below_and_sees_nothing_beside(at, in_paris, unit, reads, starts):
     user = at(unit, permissions.STARTERS)
     assert (permissions.may_read(user, in_paris), permissions.may_start(user, in_paris)) == (reads, starts)
@@ -175,8 +181,13 @@ def test_an_administrator_cannot_put_anybody_into_a_group_that_holds_more(at):
 def test_the_form_does_not_let_administrators_raise_themselves(client, at):
     chief = at("all", permissions.ADMINISTRATORS, name="chief")
     client.force_login(chief)
-    values = {"username": "chief", "is_active": "on", "is_staff": "on", "held_roles": [permissions.STARTERS],
-              "groups": [Group.objects.get(name=permissions.STARTERS).pk]}  # fmt: skip
+    values = {
+        "username": "chief",
+        "is_active": "on",
+        "is_staff": "on",
+        "held_roles": [permissions.STARTERS],
+        "groups": [Group.objects.get(name=permissions.STARTERS).pk],
+    }
     assert client.post(reverse("admin:auth_user_change", args=[chief.pk]), values).status_code == 302
     assert not User.objects.get(pk=chief.pk).has_perm(permissions.START)
 
@@ -197,20 +208,29 @@ def test_nobody_gives_to_a_group_of_their_own_and_nobody_changes_a_built_in_one(
 def test_into_which_groups_an_administrator_may_put_people(at, in_paris):
     chief = at("paris", permissions.ADMINISTRATORS, name="chief")
     here, above, beside, granted, starters = (
-        at(unit, *roles, name=name).groups.get() for unit, roles, name in (
-            ("paris", (), "here"), ("france", (), "above"), ("lyon", (), "beside"), ("paris", (), "granted"),
+        at(unit, *roles, name=name).groups.get()
+        for unit, roles, name in (
+            ("paris", (), "here"),
+            ("france", (), "above"),
+            ("lyon", (), "beside"),
+            ("paris", (), "granted"),
             ("paris", (permissions.STARTERS,), "starters"),
         )
-    )  # fmt: skip
+    )
     assign_perm("campaigns.start_deliveries", granted, in_paris)
     asked = {group.pk for group in (here, above, beside, granted, starters)}
     assert set(grants.groups_within(chief).filter(pk__in=asked)) == {here}
 
 
 def test_nobody_sets_the_password_of_one_who_holds_a_grant_that_they_do_not(at, in_paris):
-    chief, friend, member = (at("paris", *roles, name=name) for roles, name in (
-        ((permissions.ADMINISTRATORS,), "chief"), ((), "friend"), ((), "member"),
-    ))  # fmt: skip
+    chief, friend, member = (
+        at("paris", *roles, name=name)
+        for roles, name in (
+            ((permissions.ADMINISTRATORS,), "chief"),
+            ((), "friend"),
+            ((), "member"),
+        )
+    )
     assert grants.outranks(chief, friend) and grants.outranks(chief, member)
     assign_perm("campaigns.start_deliveries", friend, in_paris)
     assign_perm("campaigns.start_deliveries", member.groups.get(), in_paris)
@@ -242,10 +262,15 @@ def test_the_page_says_who_may_start_and_why(client, at, in_paris, admin_user):
 
 
 def test_each_ground_is_named_and_no_other(at, in_paris, make_user):
-    low, own, member, gone = (at(unit, *roles, name=name) for unit, roles, name in (
-        ("montmartre", (permissions.STARTERS,), "low"), ("paris", (), "own"), ("lyon", (), "member"),
-        ("paris", (permissions.STARTERS,), "gone"),
-    ))  # fmt: skip
+    low, own, member, gone = (
+        at(unit, *roles, name=name)
+        for unit, roles, name in (
+            ("montmartre", (permissions.STARTERS,), "low"),
+            ("paris", (), "own"),
+            ("lyon", (), "member"),
+            ("paris", (permissions.STARTERS,), "gone"),
+        )
+    )
     assign_perm("campaigns.start_deliveries", low, in_paris)  # the role does not reach so high
     assign_perm("campaigns.start_deliveries", member.groups.get(), in_paris)
     own.user_permissions.set(permissions.permissions_of(permissions.STARTERS))
@@ -269,7 +294,7 @@ def test_a_program_puts_nothing_into_a_unit_that_its_owner_does_not_administer(c
         ((permissions.PREPARERS,), "montmartre", 403),
         ((permissions.PREPARERS, permissions.ADMINISTRATORS), "lyon", 403),
         ((permissions.PREPARERS, permissions.ADMINISTRATORS), "montmartre", 201),
-    ):  # fmt: skip
+    ):
         client.force_login(at("paris", *roles, name=f"{len(roles)} {unit}"))
         assert client.post("/api/audiences/", ask | {"unit": tree[unit].pk}, **send).status_code == answer
 
@@ -297,9 +322,11 @@ def test_a_group_above_is_read_and_one_beside_is_not_there(client, at, tree):
     seen = {row["name"] for row in client.get("/api/groups/").json()["results"]}
     assert above.name in seen and beside.name not in seen
     people = {row["username"] for row in client.get("/api/users/").json()["results"]}
-    assert people == {"chief"} == set(grants.people_within(User.objects.get(username="chief")).values_list(
-        "username", flat=True
-    ))  # fmt: skip
+    assert (
+        people
+        == {"chief"}
+        == set(grants.people_within(User.objects.get(username="chief")).values_list("username", flat=True))
+    )
     page = client.get(reverse("admin:auth_group_changelist")).content.decode()
     assert above.name in page and beside.name not in page
     starters = Group.objects.get(name=permissions.STARTERS)

@@ -25,24 +25,42 @@ def other(db):
 def form(message, **changes):
     """What the message form posts."""
     values = {
-        "label": message.label, "description": "", "campaign": message.campaign_id, "brand": message.brand_id,
-        "audience": message.audience_id or "", "subject": message.subject, "sender_name": "", "sender_address": "",
-        "reply_to": "", "html": message.html, "text": message.text,
-        "schedule-TOTAL_FORMS": "0", "schedule-INITIAL_FORMS": "0",
-        "recurrence-TOTAL_FORMS": "0", "recurrence-INITIAL_FORMS": "0",
-        "control_group-TOTAL_FORMS": "0", "control_group-INITIAL_FORMS": "0",
-        "tracking-TOTAL_FORMS": "0", "tracking-INITIAL_FORMS": "0",
-    }  # fmt: skip
+        "label": message.label,
+        "description": "",
+        "campaign": message.campaign_id,
+        "brand": message.brand_id,
+        "audience": message.audience_id or "",
+        "subject": message.subject,
+        "sender_name": "",
+        "sender_address": "",
+        "reply_to": "",
+        "html": message.html,
+        "text": message.text,
+        "schedule-TOTAL_FORMS": "0",
+        "schedule-INITIAL_FORMS": "0",
+        "recurrence-TOTAL_FORMS": "0",
+        "recurrence-INITIAL_FORMS": "0",
+        "control_group-TOTAL_FORMS": "0",
+        "control_group-INITIAL_FORMS": "0",
+        "tracking-TOTAL_FORMS": "0",
+        "tracking-INITIAL_FORMS": "0",
+    }
     return values | changes
 
 
 def scheduled(**changes):
     """The schedule's part of it."""
-    values = {"mode": "at_date", "contact_date_0": "2027-03-27", "contact_date_1": "09:00:00",
-              "time_zone": "Europe/Paris", "wave_interval": "1:00:00", "wave_limit": "10",
-              "delivery_duration": "5 00:00:00",
-              "validity_end_0": "",
-              "validity_end_1": ""}  # fmt: skip
+    values = {
+        "mode": "at_date",
+        "contact_date_0": "2027-03-27",
+        "contact_date_1": "09:00:00",
+        "time_zone": "Europe/Paris",
+        "wave_interval": "1:00:00",
+        "wave_limit": "10",
+        "delivery_duration": "5 00:00:00",
+        "validity_end_0": "",
+        "validity_end_1": "",
+    }
     return {f"schedule-0-{name}": value for name, value in (values | changes).items()} | {"schedule-TOTAL_FORMS": "1"}
 
 
@@ -121,11 +139,14 @@ def test_reading_rights_show_the_form_without_fields(client, message, make_user)
     assert client.get(url("message_add")).status_code == 403
 
 
-@pytest.mark.parametrize("day, clock, instant", [
-    ("2027-03-27", "09:00:00", "2027-03-27 08:00"),
-    ("2027-03-28", "02:30:00", "2027-03-28 01:30"),  # skipped by summer time: forward
-    ("2027-10-31", "02:30:00", "2027-10-31 00:30"),  # there twice: the first
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "day, clock, instant",
+    [
+        ("2027-03-27", "09:00:00", "2027-03-27 08:00"),
+        ("2027-03-28", "02:30:00", "2027-03-28 01:30"),  # skipped by summer time: forward
+        ("2027-10-31", "02:30:00", "2027-10-31 00:30"),  # there twice: the first
+    ],
+)
 def test_the_contact_date_is_a_clock_in_the_schedules_own_zone(client, message, starter, day, clock, instant):
     client.force_login(starter)
     dated = scheduled(contact_date_0=day, contact_date_1=clock)
@@ -141,12 +162,15 @@ def test_a_dated_schedule_shows_its_own_clock_again(client, message, starter):
     assert 'value="2027-03-27"' in page and 'value="09:00:00"' in page
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"contact_date_0": "", "contact_date_1": ""}, "Give the date"),
-    ({"time_zone": "Mars/Base"}, "no IANA time zone"),
-    ({"contact_date_1": ""}, "Enter a valid time"),
-    ({"validity_end_0": "2027-03-01", "validity_end_1": "09:00"}, "must end after the contact date"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"contact_date_0": "", "contact_date_1": ""}, "Give the date"),
+        ({"time_zone": "Mars/Base"}, "no IANA time zone"),
+        ({"contact_date_1": ""}, "Enter a valid time"),
+        ({"validity_end_0": "2027-03-01", "validity_end_1": "09:00"}, "must end after the contact date"),
+    ],
+)
 def test_a_wrong_schedule_is_refused_with_words(client, message, starter, changes, words):
     client.force_login(starter)
     answer = client.post(url("message_change", message.pk), form(message) | scheduled(**changes))
@@ -175,9 +199,18 @@ def test_whoever_may_only_read_duplicates_nothing(client, message, make_user):
 
 def recurring(**changes):
     """The recurrence's part of the form."""
-    values = {"frequency": "weekly", "at": "09:00", "weekdays": ["1", "4"], "month_day": "1", "cron": "",
-              "time_zone": "Europe/Paris", "until_0": "2027-12-31", "until_1": "12:00", "aggregation": "none",
-              "request_confirmation": "on"}  # fmt: skip
+    values = {
+        "frequency": "weekly",
+        "at": "09:00",
+        "weekdays": ["1", "4"],
+        "month_day": "1",
+        "cron": "",
+        "time_zone": "Europe/Paris",
+        "until_0": "2027-12-31",
+        "until_1": "12:00",
+        "aggregation": "none",
+        "request_confirmation": "on",
+    }
     return {f"recurrence-0-{name}": value for name, value in (values | changes).items()} | {
         "recurrence-TOTAL_FORMS": "1"
     }
@@ -208,11 +241,14 @@ def test_an_untouched_schedule_and_recurrence_are_not_saved(client, message, sta
     assert not Recurrence.objects.exists() and not Schedule.objects.exists()
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"weekdays": []}, "Choose at least one day of the week."),
-    ({"frequency": "cron", "cron": "every day"}, "five fields"),
-    ({"aggregation": "day"}, "only without aggregation"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"weekdays": []}, "Choose at least one day of the week."),
+        ({"frequency": "cron", "cron": "every day"}, "five fields"),
+        ({"aggregation": "day"}, "only without aggregation"),
+    ],
+)
 def test_a_wrong_recurrence_is_refused_with_words(client, message, starter, changes, words):
     client.force_login(starter)
     answer = client.post(url("message_change", message.pk), form(message) | recurring(**changes))
@@ -289,8 +325,11 @@ def test_the_form_of_a_message_that_takes_too_much_work_says_so_at_the_part(clie
 
 
 def test_profiles_are_found_by_the_beginning_of_address_or_name(client, starter):
-    for email, first, last in (("ada@example.com", "Ada", "Byron"), ("byron@example.com", "Bob", "Ada_"),
-                               ("c@example.com", "Canada", "X")):  # fmt: skip
+    for email, first, last in (
+        ("ada@example.com", "Ada", "Byron"),
+        ("byron@example.com", "Bob", "Ada_"),
+        ("c@example.com", "Canada", "X"),
+    ):
         Profile.objects.create(email=email, first_name=first, last_name=last)
     client.force_login(starter)
     found = lambda q: {p.email for p in client.get(url("profile_changelist"), {"q": q}).context["cl"].result_list}  # noqa: E731
@@ -397,8 +436,15 @@ def test_an_administrator_can_neither_become_nor_touch_a_superuser(client, make_
     client.force_login(chief)
     page = client.get(reverse("admin:auth_user_change", args=[chief.pk])).content.decode()
     assert 'name="is_superuser"' not in page and 'name="user_permissions"' not in page
-    values = {"username": "chief", "is_active": "on", "is_staff": "on", "is_superuser": "on", "groups": [],
-              "date_joined_0": "2026-01-01", "date_joined_1": "00:00"}  # fmt: skip
+    values = {
+        "username": "chief",
+        "is_active": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "groups": [],
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00",
+    }
     client.post(reverse("admin:auth_user_change", args=[chief.pk]), values)
     assert not User.objects.get(pk=chief.pk).is_superuser
     assert client.get(reverse("admin:auth_user_password_change", args=[root.pk])).status_code == 403

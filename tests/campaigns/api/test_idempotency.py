@@ -86,8 +86,10 @@ def test_while_the_first_is_being_carried_out_a_second_does_nothing(
 
 def test_another_fingerprint_or_a_token_of_other_rights_makes_another_request(message: Any, starter: Any) -> None:
     delivery = commands.create_delivery(message, starter)
-    clients = [APIClient(headers={"authorization": f"Token {give(starter, right, [right])[1]}"})
-               for right in ("start", "prepare")]  # fmt: skip
+    clients = [
+        APIClient(headers={"authorization": f"Token {give(starter, right, [right])[1]}"})
+        for right in ("start", "prepare")
+    ]
     path, key = f"/api/deliveries/{delivery.pk}/commands/", {"Idempotency-Key": "one"}
     answers = [
         client.post(path, {"method": "stopSeries"}, headers=key | seen)

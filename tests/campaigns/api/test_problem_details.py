@@ -27,8 +27,13 @@ CASES = [
     ("get", "/api/messages/999/", {}, 404, "not_found"),
     ("put", "/api/messages/", {}, 405, "method_not_allowed"),
     ("get", "/api/messages/", {"headers": {"accept": "text/html"}}, 406, "not_acceptable"),
-    ("post", "/api/messages/", {"data": "a=b", "content_type": "application/x-www-form-urlencoded"}, 415,
-     "unsupported_media_type"),
+    (
+        "post",
+        "/api/messages/",
+        {"data": "a=b", "content_type": "application/x-www-form-urlencoded"},
+        415,
+        "unsupported_media_type",
+    ),
     ("post", "/api/messages/", {"data": "{", "content_type": "application/json"}, 400, "parse_error"),
     ("post", "/api/messages/", {"data": b"\xff", "content_type": "application/json"}, 400, "parse_error"),
     ("post", "/api/messages/", {"data": '{"label": NaN}', "content_type": "application/json"}, 400, "parse_error"),
@@ -43,7 +48,7 @@ CASES = [
     ("get", "/api/messages/?campaign=9999999999999999999999", {}, 400, "max_value"),
     ("get", "/api/deliveries/?state=nothing", {}, 400, "invalid_choice"),
     ("get", "/api/deliveries/?since=yesterday", {}, 400, "invalid"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "path", "how", "status", "code"), CASES, ids=[f"{c[3]} {c[1]}" for c in CASES])

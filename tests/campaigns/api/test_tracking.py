@@ -32,10 +32,18 @@ def test_a_program_chooses_replaces_and_takes_back_the_tracking(patched: Any, me
     assert not TrackingOptions.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", [
-    {"days": 0}, {"days": 3651}, {"days": "soon"}, {"active": None}, {"fallback_url": "javascript:alert(1)"},
-    {"fallback_url": "ftp://example.com/"}, {"fallback_url": f"https://example.com/{'a' * 500}"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"days": 0},
+        {"days": 3651},
+        {"days": "soon"},
+        {"active": None},
+        {"fallback_url": "javascript:alert(1)"},
+        {"fallback_url": "ftp://example.com/"},
+        {"fallback_url": f"https://example.com/{'a' * 500}"},
+    ],
+)
 def test_what_the_form_refuses_the_api_refuses_and_names(patched: Any, message: Any, wrong: dict[str, Any]) -> None:
     patched(CHOSEN)
     (field,) = wrong

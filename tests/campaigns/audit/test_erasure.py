@@ -256,9 +256,15 @@ def test_nobody_changes_values_by_models_or_sql_but_erasing_goes_on(ann: Profile
 def old_entry(**told: Any) -> AuditEntry:
     """As entries were written before values stood beside."""
     row = AuditEntry(
-        act="delivery.exported", old_actor="anna", old_address="192.0.2.1", old_subject="Spring (DM1)", version=1,
-        subject_type="deliveries.delivery", subject_id="1", content=json.dumps(told),
-    )  # fmt: skip
+        act="delivery.exported",
+        old_actor="anna",
+        old_address="192.0.2.1",
+        old_subject="Spring (DM1)",
+        version=1,
+        subject_type="deliveries.delivery",
+        subject_id="1",
+        content=json.dumps(told),
+    )
     row.digest = chain.digest(row)
     row.save(force_insert=True)
     return row

@@ -86,9 +86,16 @@ def test_an_untouched_audit_is_whole(chain: list[AuditEntry]) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("actor", "'mallory'"), ("at", "'2020-01-01 00:00:00'"), ("content", "'{}'"), ("outcome", "'denied'"),
-     ("address", "'10.0.0.9'"), ("subject_id", "'7'"), ("actor_id", "99")],
-)  # fmt: skip
+    [
+        ("actor", "'mallory'"),
+        ("at", "'2020-01-01 00:00:00'"),
+        ("content", "'{}'"),
+        ("outcome", "'denied'"),
+        ("address", "'10.0.0.9'"),
+        ("subject_id", "'7'"),
+        ("actor_id", "99"),
+    ],
+)
 def test_an_altered_row_is_found_and_named(chain: list[AuditEntry], column: str, value: str) -> None:
     sql(f"UPDATE audit SET {column} = {value} WHERE id = %s", chain[2].pk)
     words = found()
@@ -199,10 +206,12 @@ def test_a_kill_in_the_middle_of_deleting_is_no_finding(chain: list[AuditEntry],
 
 def test_nobody_changes_it_through_the_models(chain: list[AuditEntry]) -> None:
     for act in (
-        chain[0].save, chain[0].delete, AuditEntry.objects.all().delete,
+        chain[0].save,
+        chain[0].delete,
+        AuditEntry.objects.all().delete,
         lambda: AuditEntry.objects.filter(pk=1).update(actor="x"),
         lambda: AuditEntry.objects.bulk_update(chain, ["actor"]),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Unchangeable):
             act()
 
@@ -211,9 +220,10 @@ def test_the_database_itself_refuses(chain: list[AuditEntry]) -> None:
     triggers.protect()
     try:
         for statement in (
-            "UPDATE audit SET actor = 'mallory' WHERE id = %s", "UPDATE audit SET position = 99 WHERE id = %s",
+            "UPDATE audit SET actor = 'mallory' WHERE id = %s",
+            "UPDATE audit SET position = 99 WHERE id = %s",
             "DELETE FROM audit WHERE id = %s",
-        ):  # fmt: skip
+        ):
             with pytest.raises(DatabaseError, match="only ever added to"), transaction.atomic():
                 sql(statement, chain[2].pk)
         trail.record("test.more")
@@ -293,8 +303,10 @@ def test_logging_in_and_out_and_failing_tells_who_from_where(client: Client, mak
     client.post("/admin/logout/", **ask)
     rows = AuditEntry.objects.filter(act__regex="^log").order_by("pk")
     assert [(r.act, r.actor, r.outcome) for r in rows] == [
-        ("login.failed", "anna", "failed"), ("login", "anna", "done"), ("logout", "anna", "done"),
-    ]  # fmt: skip
+        ("login.failed", "anna", "failed"),
+        ("login", "anna", "done"),
+        ("logout", "anna", "done"),
+    ]
     assert {(r.address, r.channel, len(r.agent)) for r in rows} == {("192.0.2.7", "admin", 120)}
 
 

@@ -73,7 +73,7 @@ def test_a_good_message_has_no_problems() -> None:
         ({"html": GOOD + '<link rel="stylesheet" href="x.css">'}, "HTML", "warning", "dropped-element"),
         ({"html": GOOD + "{{ nobody }}"}, "HTML", "error", "syntax"),
     ],
-)  # fmt: skip
+)
 def test_each_finding(changes: dict[str, str], where: str, severity: str, code: str) -> None:
     assert (where, severity, code) in [
         (problem.where, problem.severity, problem.code) for problem in checked(**changes)

@@ -55,17 +55,27 @@ conditions = st.lists(comparisons, min_size=1, max_size=3).flatmap(
 def blocks(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     whens = st.lists(st.tuples(st.lists(operands, min_size=1, max_size=3), inner), min_size=1, max_size=3)
     return st.one_of(
-        st.builds("{{% if {} %}}{}{{% elsif {} %}}{}{{% else %}}{}{{% endif %}}".format,
-                  conditions, inner, conditions, inner, inner),
+        st.builds(
+            "{{% if {} %}}{}{{% elsif {} %}}{}{{% else %}}{}{{% endif %}}".format,
+            conditions,
+            inner,
+            conditions,
+            inner,
+            inner,
+        ),
         st.builds("{{% unless {} -%}}{}{{% endunless %}}".format, conditions, inner),
         st.builds("{{% comment %}}{}{{% endcomment %}}".format, inner),
         st.builds(
-            lambda path, arms, other: f"{{% case {path} %}}"
-            + "".join(f"{{% when {', '.join(choices)} %}}{text}" for choices, text in arms)
-            + f"{{% else %}}{other}{{% endcase %}}",
-            st.sampled_from(PATHS), whens, inner,
+            lambda path, arms, other: (
+                f"{{% case {path} %}}"
+                + "".join(f"{{% when {', '.join(choices)} %}}{text}" for choices, text in arms)
+                + f"{{% else %}}{other}{{% endcase %}}"
+            ),
+            st.sampled_from(PATHS),
+            whens,
+            inner,
         ),
-    )  # fmt: skip
+    )
 
 
 def sequences(*pieces: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

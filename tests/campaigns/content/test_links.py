@@ -40,12 +40,20 @@ def tracked(compiled: Compiled, **profile: str) -> tuple[str, str]:
         ('<a href="{{ unsubscribe_url }}">No more</a>', "{{ unsubscribe_url }}", "No more", "optout"),
         ('<a href="{{ optout_url }}">No more</a>', "{{ optout_url }}", "No more", "optout"),
         ('<a href="{{ mirror_url }}">Web</a>', "{{ mirror_url }}", "Web", "mirror"),
-        ('<a href="{{ url | default: "https://x.example" }}">A</a>',
-         '{{ url | default: "https://x.example" }}', "A", "tracked"),
-        ('<td {% if url %}class="x"{% endif %}><a {% if url %}id=k {% endif %}href="https://a.example">A</a>',
-         "https://a.example", "A", "tracked"),
+        (
+            '<a href="{{ url | default: "https://x.example" }}">A</a>',
+            '{{ url | default: "https://x.example" }}',
+            "A",
+            "tracked",
+        ),
+        (
+            '<td {% if url %}class="x"{% endif %}><a {% if url %}id=k {% endif %}href="https://a.example">A</a>',
+            "https://a.example",
+            "A",
+            "tracked",
+        ),
     ],
-)  # fmt: skip
+)
 def test_html_links(html: str, url: str, label: str, kind: str) -> None:
     link = message(html, "text").links[0]
     assert (link.url, link.label, link.kind, link.where) == (url, label, kind, "HTML")

@@ -11,9 +11,14 @@ from campaigns.models.control_rule_catalogue import CONTROL_RULES
 CONTENT = Path(__file__).parents[3] / "campaigns" / "content"
 # Always at the level of the Problem: no typology names them.
 NOT_IN_THE_CATALOGUE = {
-    "dropped-element", "event-handler", "script", "style-not-inlined", "too-many-elements", "too-many-links",
+    "dropped-element",
+    "event-handler",
+    "script",
+    "style-not-inlined",
+    "too-many-elements",
+    "too-many-links",
     "unclosed-tag",
-}  # fmt: skip
+}
 # What makes a problem: (place of the code among its arguments, its default, place of the severity, its default).
 MAKERS = {"Problem": (4, "syntax", 3, "error"), "problem": (1, "", 3, "warning")}
 

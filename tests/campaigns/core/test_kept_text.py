@@ -23,10 +23,15 @@ def test_a_sentence_is_english_text_for_programs() -> None:
     assert keep("%(n)s messages are in doubt", n=12345) == "12,345 messages are in doubt"
 
 
-@pytest.mark.parametrize("language, words", [
-    ("en", "Sending started."), ("fr", "Envoi commencé."), ("ja", "送信を開始しました。"),
-    ("de", "Sending started."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "language, words",
+    [
+        ("en", "Sending started."),
+        ("fr", "Envoi commencé."),
+        ("ja", "送信を開始しました。"),
+        ("de", "Sending started."),
+    ],
+)
 def test_it_is_read_in_the_readers_language(language: str, words: str) -> None:
     assert read(keep("Sending started."), language) == words
 

@@ -18,21 +18,45 @@ from campaigns.targeting import csv_profiles
 from config.log_format import Line as LogLine
 
 BREAKS = {
-    "line feed": "a\nb", "carriage return": "a\r\nb", "NUL": "a\0b", "escape": "a\x1b[31mb", "DEL": "a\x7fb",
-    "next line": "a\x85b", "line separator": "a\u2028b", "paragraph separator": "a\u2029b",
-}  # fmt: skip
+    "line feed": "a\nb",
+    "carriage return": "a\r\nb",
+    "NUL": "a\0b",
+    "escape": "a\x1b[31mb",
+    "DEL": "a\x7fb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029b",
+}
 # Written by the program alone, from what was checked or quoted: no form, command or API writes these.
 INTERNAL = {
-    "campaigns.auditentry": {"act", "old_actor", "old_address", "old_agent", "channel", "subject_type", "subject_id",
-                             "old_subject", "digest", "chain"},
+    "campaigns.auditentry": {
+        "act",
+        "old_actor",
+        "old_address",
+        "old_agent",
+        "channel",
+        "subject_type",
+        "subject_id",
+        "old_subject",
+        "digest",
+        "chain",
+    },
     "campaigns.auditvalue": {"path", "salt"},
     "campaigns.consentchange": {"source", "by_name"},  # flattened by changes.py, see test_changes.py
     "campaigns.addressoptout": {"address"},
     "campaigns.addressoptin": {"address"},
     "campaigns.proofdomain": {"domain"},  # domains.ascii_domain reads it
     "campaigns.profileimport": {"consent_source"},
-    "campaigns.stagedprofile": {"email", "first_name", "last_name", "mobile", "city", "country", "language",
-                                "time_zone"},  # csv_profiles reads them, see below
+    "campaigns.stagedprofile": {
+        "email",
+        "first_name",
+        "last_name",
+        "mobile",
+        "city",
+        "country",
+        "language",
+        "time_zone",
+    },  # csv_profiles reads them, see below
     "campaigns.importproblem": {"column", "message"},
     "campaigns.organizationalunit": {"path"},
     "campaigns.apitoken": {"digest", "token_key"},
@@ -61,7 +85,7 @@ INTERNAL = {
     "reporting.trackingbuffer": {"name"},
     "reporting.alert": {"subject"},
     "reporting.export": {"key"},
-}  # fmt: skip
+}
 
 
 def written() -> list[Any]:
@@ -71,10 +95,12 @@ def written() -> list[Any]:
         for label in ("campaigns", "deliveries", "reporting")
         for model in apps.get_app_config(label).get_models()
         for field in model._meta.get_fields()
-        if isinstance(field, models.CharField) and field.model is model and not field.choices
+        if isinstance(field, models.CharField)
+        and field.model is model
+        and not field.choices
         and not (field.name.endswith("_name") and not field.editable)  # a name of an account: account_names.py
         and field.name not in INTERNAL.get(model._meta.label_lower, ())
-    ]  # fmt: skip
+    ]
 
 
 def test_what_is_called_internal_is_there() -> None:
@@ -99,15 +125,18 @@ def test_every_text_column_refuses_what_breaks_a_line(broken: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("campaigns", {"label": "%s"}), ("campaigns", {"label": "x", "description": "%s"}),
-        ("audiences", {"label": "%s", "kind": "all"}), ("units", {"label": "%s", "name": "x", "parent": 1}),
+        ("campaigns", {"label": "%s"}),
+        ("campaigns", {"label": "x", "description": "%s"}),
+        ("audiences", {"label": "%s", "kind": "all"}),
+        ("units", {"label": "%s", "name": "x", "parent": 1}),
         ("profiles", {"email": "ann@example.com", "first_name": "%s"}),
         ("profiles", {"email": "ann@example.com", "attributes": {"size": "%s"}}),
         ("profiles/bulk", {"profiles": [{"email": "ann@example.com", "city": "%s"}]}),
         ("webhooks", {"label": "%s", "url": "https://hooks.example/"}),
-        ("tokens", {"label": "%s", "rights": []}), ("quarantine", {"address": "%s@example.com"}),
+        ("tokens", {"label": "%s", "rights": []}),
+        ("quarantine", {"address": "%s@example.com"}),
     ],
-)  # fmt: skip
+)
 def test_programs_cannot_write_one(admin_client: Client, path: str, body: Any, broken: str) -> None:
     answer = admin_client.post(f"/api/{path}/", _filled(body, broken), "application/json")
     assert answer.status_code == 400, answer.content

@@ -125,9 +125,13 @@ def test_a_version_that_is_none_is_refused_with_words(anna: Any, message: Messag
 
 @pytest.mark.parametrize(
     ("model", "field", "theirs", "mine"),
-    [(Campaign, "description", "x", {"label": "mine"}), (Audience, "label", "x", {"add_addresses": ""}),
-     (Profile, "city", "x", {"first_name": "mine"}), (Typology, "label", "x", {})],
-)  # fmt: skip
+    [
+        (Campaign, "description", "x", {"label": "mine"}),
+        (Audience, "label", "x", {"add_addresses": ""}),
+        (Profile, "city", "x", {"first_name": "mine"}),
+        (Typology, "label", "x", {}),
+    ],
+)
 def test_every_kind_of_object_notices(
     make_user: Any, message: Message, model: Any, field: str, theirs: str, mine: dict[str, str]
 ) -> None:

@@ -45,8 +45,9 @@ def test_without_tracking_links_lead_where_they_say_and_there_is_no_pixel() -> N
 def test_a_link_has_its_category_and_a_url_that_is_never_tracked_no_number() -> None:
     links = compile_content("s", HTML, "", fields=[]).links
     assert [(link.category, link.kind, link.asked) for link in links[:2]] == [
-        ("Books", "tracked", False), ("", "never", True),
-    ]  # fmt: skip
+        ("Books", "tracked", False),
+        ("", "never", True),
+    ]
     never = Tracking(never=frozenset({"https://example.com/a?x=1&y=2"}))
     assert not [link for link in compile_content("s", HTML, "", fields=[], tracking=never).links if link.index >= 0]
 

@@ -21,9 +21,17 @@ def chief(client, make_user):
 
 def rule_form(**changes):
     values = {
-        "label": "Rule", "kind": "query", "active": "on", "order": 50, "threshold": 1, "period": 7, "unit": "days",
-        "counted": "all", "entries": "", "threshold_field": "",
-    }  # fmt: skip
+        "label": "Rule",
+        "kind": "query",
+        "active": "on",
+        "order": 50,
+        "threshold": 1,
+        "period": 7,
+        "unit": "days",
+        "counted": "all",
+        "entries": "",
+        "threshold_field": "",
+    }
     return values | changes
 
 
@@ -37,24 +45,33 @@ def test_a_function_for_no_rule_or_a_second_one_is_refused_when_it_is_imported(c
         asks(code, phase=Phase.PROOF)
 
 
-@pytest.mark.parametrize("fields, field", [
-    ({"kind": "query", "conditions": []}, "conditions"),
-    ({"kind": "query", "conditions": [{"field": "salary", "op": "is", "value": "1"}]}, "conditions"),
-    ({"kind": "addresses", "entries": " \n"}, "entries"), ({"kind": "addresses", "entries": "example.com"}, "entries"),
-    ({"kind": "domains", "entries": "ann@example.com"}, "entries"), ({"kind": "domains", "entries": "com"}, "entries"),
-    ({"kind": "fatigue", "threshold_field": "birth_date"}, "threshold_field"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"kind": "query", "conditions": []}, "conditions"),
+        ({"kind": "query", "conditions": [{"field": "salary", "op": "is", "value": "1"}]}, "conditions"),
+        ({"kind": "addresses", "entries": " \n"}, "entries"),
+        ({"kind": "addresses", "entries": "example.com"}, "entries"),
+        ({"kind": "domains", "entries": "ann@example.com"}, "entries"),
+        ({"kind": "domains", "entries": "com"}, "entries"),
+        ({"kind": "fatigue", "threshold_field": "birth_date"}, "threshold_field"),
+    ],
+)
 def test_a_rule_that_makes_no_sense_is_refused_at_the_field(fields, field):
     with pytest.raises(ValidationError) as refused:
         TypologyRule(**fields).clean()
     assert set(refused.value.message_dict) == {field}
 
 
-@pytest.mark.parametrize("fields, field", [
-    ({"extraction": "random"}, "percent"), ({"extraction": "first", "size": 1}, "sort_field"),
-    ({"extraction": "first", "size": 1, "sort_field": "salary"}, "sort_field"),
-    ({"conditions": [{"field": "salary", "op": "is", "value": "1"}]}, "conditions"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"extraction": "random"}, "percent"),
+        ({"extraction": "first", "size": 1}, "sort_field"),
+        ({"extraction": "first", "size": 1, "sort_field": "salary"}, "sort_field"),
+        ({"conditions": [{"field": "salary", "op": "is", "value": "1"}]}, "conditions"),
+    ],
+)
 def test_a_control_group_that_makes_no_sense_is_refused_at_the_field(fields, field):
     with pytest.raises(ValidationError) as refused:
         ControlGroup(**fields).clean()
@@ -103,10 +120,14 @@ def test_a_message_chooses_its_typology_and_control_group_in_its_form(client, me
     client.force_login(starter)
     typology = Typology.objects.create(label="Mild")
     group = {
-        "control_group-TOTAL_FORMS": "1", "control_group-0-extraction": "random", "control_group-0-percent": "10",
-        "control_group-0-descending": "on", "typology": typology.pk,
-        "tracking-TOTAL_FORMS": "0", "tracking-INITIAL_FORMS": "0",
-    }  # fmt: skip
+        "control_group-TOTAL_FORMS": "1",
+        "control_group-0-extraction": "random",
+        "control_group-0-percent": "10",
+        "control_group-0-descending": "on",
+        "typology": typology.pk,
+        "tracking-TOTAL_FORMS": "0",
+        "tracking-INITIAL_FORMS": "0",
+    }
     answer = client.post(url("message_change", message.pk), form(message, **group))
     assert answer.status_code == 302
     message = Message.objects.get(pk=message.pk)

@@ -39,14 +39,17 @@ def test_a_clock_is_the_first_instant_that_shows_it_or_moves_forward(clock, zone
     assert calendar.wall_clock(at, zone) - clock < timedelta(hours=25)
 
 
-@pytest.mark.parametrize("zone, clock, expected", [
-    ("Europe/Paris", "2026-03-29 02:30", "2026-03-29 01:30"),  # skipped: 03:30
-    ("Europe/Paris", "2026-10-25 02:30", "2026-10-25 00:30"),  # twice: the first, summer time
-    ("America/New_York", "2026-03-08 02:30", "2026-03-08 07:30"),
-    ("Australia/Lord_Howe", "2026-10-04 02:15", "2026-10-03 15:45"),  # half an hour is skipped
-    ("Pacific/Apia", "2011-12-30 09:00", "2011-12-30 19:00"),  # a day that never was
-    ("Asia/Kathmandu", "2026-01-01 09:00", "2026-01-01 03:15"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "zone, clock, expected",
+    [
+        ("Europe/Paris", "2026-03-29 02:30", "2026-03-29 01:30"),  # skipped: 03:30
+        ("Europe/Paris", "2026-10-25 02:30", "2026-10-25 00:30"),  # twice: the first, summer time
+        ("America/New_York", "2026-03-08 02:30", "2026-03-08 07:30"),
+        ("Australia/Lord_Howe", "2026-10-04 02:15", "2026-10-03 15:45"),  # half an hour is skipped
+        ("Pacific/Apia", "2011-12-30 09:00", "2011-12-30 19:00"),  # a day that never was
+        ("Asia/Kathmandu", "2026-01-01 09:00", "2026-01-01 03:15"),
+    ],
+)
 def test_summer_time_and_odd_zones(zone, clock, expected):
     assert calendar.instant(datetime.fromisoformat(clock), ZoneInfo(zone)) == utc(expected)
 
@@ -55,9 +58,12 @@ def test_each_zone_gets_the_same_clock_and_an_unknown_one_the_deliverys():
     at = utc("2026-03-28 08:00")  # nine in Paris
     found = calendar.instants_by_zone(at, PARIS, ["Asia/Tokyo", "America/New_York", "", "No/Where", "../x"])
     assert found == {
-        "Asia/Tokyo": utc("2026-03-28 00:00"), "America/New_York": utc("2026-03-28 13:00"), "": at, "No/Where": at,
+        "Asia/Tokyo": utc("2026-03-28 00:00"),
+        "America/New_York": utc("2026-03-28 13:00"),
+        "": at,
+        "No/Where": at,
         "../x": at,
-    }  # fmt: skip
+    }
 
 
 @given(INSTANTS, ZONES, ZONES)
@@ -90,12 +96,15 @@ def test_going_on_from_any_slot_gives_the_same_slots(cron, zone, after):
     assert calendar.next_slots(cron, zone, first, 3) == others
 
 
-@pytest.mark.parametrize("cron, after, expected", [
-    ("30 2 * * *", "2026-03-28 12:00", ["2026-03-29 01:30", "2026-03-30 00:30"]),
-    ("30 2 * * *", "2026-10-24 12:00", ["2026-10-25 00:30", "2026-10-26 01:30"]),
-    ("30 2 * * *", "2026-10-25 00:45", ["2026-10-26 01:30"]),  # the second 02:30 is no slot
-    ("0 2,3 * * *", "2026-03-28 12:00", ["2026-03-29 01:00", "2026-03-30 00:00"]),  # both are the same instant
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cron, after, expected",
+    [
+        ("30 2 * * *", "2026-03-28 12:00", ["2026-03-29 01:30", "2026-03-30 00:30"]),
+        ("30 2 * * *", "2026-10-24 12:00", ["2026-10-25 00:30", "2026-10-26 01:30"]),
+        ("30 2 * * *", "2026-10-25 00:45", ["2026-10-26 01:30"]),  # the second 02:30 is no slot
+        ("0 2,3 * * *", "2026-03-28 12:00", ["2026-03-29 01:00", "2026-03-30 00:00"]),  # both are the same instant
+    ],
+)
 def test_a_slot_comes_once_in_each_night_of_change(cron, after, expected):
     assert calendar.next_slots(cron, PARIS, utc(after), len(expected)) == [utc(at) for at in expected]
 
@@ -118,9 +127,16 @@ def test_the_picker_refuses_days_that_are_none(make):
         make()
 
 
-@pytest.mark.parametrize("length, name", [
-    ("none", ""), ("day", "2027-01-01"), ("week", "2026-W53"), ("month", "2027-01"), ("year", "2027"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "length, name",
+    [
+        ("none", ""),
+        ("day", "2027-01-01"),
+        ("week", "2026-W53"),
+        ("month", "2027-01"),
+        ("year", "2027"),
+    ],
+)
 def test_a_period_is_told_by_the_wall_clock(length, name):
     assert calendar.period(utc("2026-12-31 23:30"), PARIS, length) == name
 

@@ -26,29 +26,39 @@ def due(source, **fields):
     return found and f"{found:%m-%d %H:%M}"
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("2026-04-01 10:00:00+02:00", "04-01 08:00"),
-    ("2026-04-01 10:00:00 +0200", "04-01 08:00"),
-    ("2026-04-01T10:00Z", "04-01 10:00"),
-    ("2026-04-01 10:00", "04-01 08:00"),  # a clock in Paris
-    ("2026-03-29 02:30", "03-29 01:30"),  # a clock that Paris skips
-    ("2026-04-01", "04-01 07:00"),  # at the contact date's clock
-    ("", None), ("soon", None), ("2026-02-30", None), ("0001-01-01 00:00+14:00", None), ("20", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("2026-04-01 10:00:00+02:00", "04-01 08:00"),
+        ("2026-04-01 10:00:00 +0200", "04-01 08:00"),
+        ("2026-04-01T10:00Z", "04-01 10:00"),
+        ("2026-04-01 10:00", "04-01 08:00"),  # a clock in Paris
+        ("2026-03-29 02:30", "03-29 01:30"),  # a clock that Paris skips
+        ("2026-04-01", "04-01 07:00"),  # at the contact date's clock
+        ("", None),
+        ("soon", None),
+        ("2026-02-30", None),
+        ("0001-01-01 00:00+14:00", None),
+        ("20", None),
+    ],
+)
 def test_what_a_formula_gives_is_read_as_a_date_with_or_without_an_offset(text, expected):
     assert due("{{ profile.renewal }}", renewal=text) == expected
 
 
-@pytest.mark.parametrize("source, expected", [
-    ("{{ renewal | add_days: -14 }}", "03-18 08:00"),
-    ("{{ renewal | add_hours: 3 }}", "04-01 01:00"),
-    ("{{ contact_date | add_hours: code }}", "03-20 10:30"),
-    ("{{ profile.attributes.renewal | add_days: 0 }}", "04-01 07:00"),
-    ('{{ renewal | date: "%Y-%m-%d" }} 18:00', "04-01 16:00"),
-    ("{% if code == '2.5' %}{{ renewal }}{% else %}x{% endif %}", "04-01 07:00"),
-    ("{% assign d = renewal | add_days: 1 %}{{ d }}", "04-02 07:00"),
-    ("{{ nothing | default: renewal | add_days: code }}", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("{{ renewal | add_days: -14 }}", "03-18 08:00"),
+        ("{{ renewal | add_hours: 3 }}", "04-01 01:00"),
+        ("{{ contact_date | add_hours: code }}", "03-20 10:30"),
+        ("{{ profile.attributes.renewal | add_days: 0 }}", "04-01 07:00"),
+        ('{{ renewal | date: "%Y-%m-%d" }} 18:00', "04-01 16:00"),
+        ("{% if code == '2.5' %}{{ renewal }}{% else %}x{% endif %}", "04-01 07:00"),
+        ("{% assign d = renewal | add_days: 1 %}{{ d }}", "04-02 07:00"),
+        ("{{ nothing | default: renewal | add_days: code }}", None),
+    ],
+)
 def test_formulas_shift_and_choose(source, expected):
     if "nothing" in source:
         assert "no field is called" in str(date_formula.compiled(source, FIELDS))
@@ -56,8 +66,9 @@ def test_formulas_shift_and_choose(source, expected):
     assert due(source, renewal="2026-04-01", code="2.5") == expected
 
 
-@pytest.mark.parametrize("source", ["", "  ", "{{ renewal", "{{ other }}", "{{ renewal | minus_days: 1 }}",
-                                    "{{ unsubscribe_url }}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "source", ["", "  ", "{{ renewal", "{{ other }}", "{{ renewal | minus_days: 1 }}", "{{ unsubscribe_url }}"]
+)
 def test_a_formula_that_makes_no_sense_is_refused_where_it_is_written(source):
     with pytest.raises(ValidationError) as error:
         date_formula.clean(source, FIELDS)

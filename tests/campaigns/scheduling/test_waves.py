@@ -7,16 +7,19 @@ from hypothesis import strategies as st
 from campaigns.scheduling import waves
 
 
-@pytest.mark.parametrize("text, total, expected", [
-    ("", 10, [10]),
-    ("30% 30% 30%", 10, [3, 3, 3, 1]),
-    ("30%, 30%, 30%", 100, [30, 30, 30, 10]),
-    ("1000 5000", 10_000, [1000, 5000, 4000]),
-    ("50% 50%", 10, [5, 5]),
-    ("1% 9", 10, [9, 1]),
-    ("1000", 10, [10]),
-    ("10%", 0, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, total, expected",
+    [
+        ("", 10, [10]),
+        ("30% 30% 30%", 10, [3, 3, 3, 1]),
+        ("30%, 30%, 30%", 100, [30, 30, 30, 10]),
+        ("1000 5000", 10_000, [1000, 5000, 4000]),
+        ("50% 50%", 10, [5, 5]),
+        ("1% 9", 10, [9, 1]),
+        ("1000", 10, [10]),
+        ("10%", 0, []),
+    ],
+)
 def test_the_last_wave_takes_the_rest(text, total, expected):
     assert waves.sizes(text, total) == expected
 

@@ -18,13 +18,23 @@ YEAR = timezone.localdate().year
 def people():
     """Three who differ in everything."""
     Profile.objects.create(
-        email="Anna@example.com", first_name="Anna", city="Paris", country="FR", gender=2,
-        birth_date=date(YEAR - 60, 1, 1), attributes={"level": "gold", "points": "120", "joined": "2024-05-01"},
-    )  # fmt: skip
+        email="Anna@example.com",
+        first_name="Anna",
+        city="Paris",
+        country="FR",
+        gender=2,
+        birth_date=date(YEAR - 60, 1, 1),
+        attributes={"level": "gold", "points": "120", "joined": "2024-05-01"},
+    )
     Profile.objects.create(
-        email="bo@example.org", first_name="Bo", city="", country="SE", opt_out=True,
-        birth_date=date(YEAR - 20, 1, 1), attributes={"level": "", "points": 9, "joined": "2019-01-01"},
-    )  # fmt: skip
+        email="bo@example.org",
+        first_name="Bo",
+        city="",
+        country="SE",
+        opt_out=True,
+        birth_date=date(YEAR - 20, 1, 1),
+        attributes={"level": "", "points": 9, "joined": "2019-01-01"},
+    )
     Profile.objects.create(first_name="Zoë", city="Saint-Denis", country="FR", attributes={"points": "many"})
 
 
@@ -78,8 +88,12 @@ def test_a_condition_finds_who_it_says(people, condition, expected):
 def test_every_operator_of_every_kind_is_tried_above():
     tried = {(FIELDS.get(c[0], "attribute"), c[1]) for c, _ in CASES}
     assert {(kind, op) for kind in ("text", "attribute", "date", "moment") for op in KINDS[kind]} - tried <= {
-        ("date", "is"), ("date", "lt"), ("date", "not_empty"), ("attribute", "contains"), ("attribute", "in"),
-    }  # fmt: skip
+        ("date", "is"),
+        ("date", "lt"),
+        ("date", "not_empty"),
+        ("attribute", "contains"),
+        ("attribute", "in"),
+    }
 
 
 def test_all_conditions_must_hold(people):
@@ -95,24 +109,27 @@ def test_a_list_holds_its_members_and_ids_limit_it(people):
     assert not audiences.profiles(audience, (0, first.pk - 1)).exists()
 
 
-@pytest.mark.parametrize("conditions, words", [
-    ([], "at least one condition"),
-    ({"field": "city"}, "at least one condition"),
-    ([7], "Condition 1: It must have field, op and value"),
-    ([{"field": "city", "op": "is", "value": "X", "or": 1}], "must have field, op and value"),
-    ([{"field": "salary", "op": "is", "value": "1"}], "no field “salary”"),
-    ([{"field": "attributes.x; DROP", "op": "is", "value": "1"}], "no field"),
-    ([{"field": ["city"], "op": "is", "value": "1"}], "no field"),
-    ([{"field": "city", "op": "gt", "value": "1"}], "“gt” does not fit city. Use is, is_not"),
-    ([{"field": "city", "op": "is"}], "one to 1000 characters"),
-    ([{"field": "city", "op": "is", "value": {"a": 1}}], "one to 1000 characters"),
-    ([{"field": "city", "op": "in", "value": []}], "list of one to 500"),
-    ([{"field": "gender", "op": "is", "value": "x"}], "none of unknown, male, female"),
-    ([{"field": "opt_out", "op": "is", "value": "perhaps"}], "true or false"),
-    ([{"field": "birth_date", "op": "lt", "value": "31.12.1990"}], "no date; write it like"),
-    ([{"field": "birth_date", "op": "older", "value": -1}], "from 0 to 150"),
-    ([{"field": "attributes.a", "op": "gt", "value": "x"}], "neither a number nor a date"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "conditions, words",
+    [
+        ([], "at least one condition"),
+        ({"field": "city"}, "at least one condition"),
+        ([7], "Condition 1: It must have field, op and value"),
+        ([{"field": "city", "op": "is", "value": "X", "or": 1}], "must have field, op and value"),
+        ([{"field": "salary", "op": "is", "value": "1"}], "no field “salary”"),
+        ([{"field": "attributes.x; DROP", "op": "is", "value": "1"}], "no field"),
+        ([{"field": ["city"], "op": "is", "value": "1"}], "no field"),
+        ([{"field": "city", "op": "gt", "value": "1"}], "“gt” does not fit city. Use is, is_not"),
+        ([{"field": "city", "op": "is"}], "one to 1000 characters"),
+        ([{"field": "city", "op": "is", "value": {"a": 1}}], "one to 1000 characters"),
+        ([{"field": "city", "op": "in", "value": []}], "list of one to 500"),
+        ([{"field": "gender", "op": "is", "value": "x"}], "none of unknown, male, female"),
+        ([{"field": "opt_out", "op": "is", "value": "perhaps"}], "true or false"),
+        ([{"field": "birth_date", "op": "lt", "value": "31.12.1990"}], "no date; write it like"),
+        ([{"field": "birth_date", "op": "older", "value": -1}], "from 0 to 150"),
+        ([{"field": "attributes.a", "op": "gt", "value": "x"}], "neither a number nor a date"),
+    ],
+)
 def test_a_wrong_condition_says_what_is_wrong(conditions, words):
     audience = Audience(kind="filter", conditions=conditions)
     assert words in str(check(conditions)[0])
@@ -124,8 +141,12 @@ def test_a_wrong_condition_says_what_is_wrong(conditions, words):
 
 
 def test_audiences_read_as_sentences():
-    conditions = [{"field": "country", "op": "in", "value": ["FR", "BE"]}, {"field": "city", "op": "not_empty"},
-                  {"field": "birth_date", "op": "lt", "value": "2000-01-01"}, {"field": "attributes.level", "op": "is", "value": "gold"}]  # fmt: skip # noqa: E501
+    conditions = [
+        {"field": "country", "op": "in", "value": ["FR", "BE"]},
+        {"field": "city", "op": "not_empty"},
+        {"field": "birth_date", "op": "lt", "value": "2000-01-01"},
+        {"field": "attributes.level", "op": "is", "value": "gold"},
+    ]
     assert audiences.describe(Audience(kind="filter", conditions=conditions)) == (
         "country is one of FR, BE and city is not empty and birth date is before 2000-01-01 and level is gold"
     )

@@ -67,14 +67,17 @@ def test_what_is_no_address_is_an_error(cell):
     assert (held.state, held.problems.get().column) == ("refused", "email")
 
 
-@pytest.mark.parametrize("data, words", [
-    (b"", "name the columns"),
-    (b"name,city\nAnn,Oslo\n", "must be email"),
-    (b"email,shoe size\n", "Unknown column 'shoe_size'"),
-    (b"email,email\n", "twice"),
-    (b"email\nann\xe9@example.com\n", "Line 2 is not UTF-8"),
-    (b"email\nann\0@example.com\n", "NUL"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "name the columns"),
+        (b"name,city\nAnn,Oslo\n", "must be email"),
+        (b"email,shoe size\n", "Unknown column 'shoe_size'"),
+        (b"email,email\n", "twice"),
+        (b"email\nann\xe9@example.com\n", "Line 2 is not UTF-8"),
+        (b"email\nann\0@example.com\n", "NUL"),
+    ],
+)
 def test_a_file_that_cannot_be_read_is_refused_at_once(data, words):
     with pytest.raises(FileError, match=words):
         import_profiles.start(data, "bad.csv", by=None)

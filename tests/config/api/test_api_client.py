@@ -46,9 +46,14 @@ def test_create_prepare_confirm_and_read_the_figures(
     models, api = office("models"), lambda name: office(f"api.{name}")
 
     body = models.MessageRequest(
-        label="By a program", campaign=message.campaign_id, brand=message.brand_id, audience=message.audience_id,
-        subject="Hello", html=message.html, text=message.text,
-    )  # fmt: skip
+        label="By a program",
+        campaign=message.campaign_id,
+        brand=message.brand_id,
+        audience=message.audience_id,
+        subject="Hello",
+        html=message.html,
+        text=message.text,
+    )
     written = api("messages.messages_create").sync(client=client, body=body, idempotency_key="message-1")
     asked = models.DeliveryRequest(message=written.id)
     made = api("deliveries.deliveries_create").sync(client=client, body=asked, idempotency_key="delivery-1")

@@ -19,9 +19,11 @@ pytestmark = pytest.mark.django_db
 
 MARK = "told-to-nobody-else"  # in all that belongs to a campaign that guests may not read
 CHECKS = [
-    checks.not_a_server_error, openapi_checks.status_code_conformance, openapi_checks.content_type_conformance,
+    checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
     openapi_checks.response_schema_conformance,
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -54,9 +56,12 @@ def bearer(make_user: Any, foreign: Any, starter: Any, preparer: Any) -> Any:
     assign_perm("start_deliveries", guest, own)
     Message.objects.create(label="Own", campaign=own, brand=foreign.message.brand, subject="Hello")
     people = {
-        "guest": guest, "nobody": make_user("nobody"), "preparer": preparer, "starter": starter,
+        "guest": guest,
+        "nobody": make_user("nobody"),
+        "preparer": preparer,
+        "starter": starter,
         "administrator": make_user("chief", "Administrators"),
-    }  # fmt: skip
+    }
 
     def header(kind: str) -> dict[str, str]:
         if kind not in people:
@@ -99,11 +104,16 @@ def run(header: dict[str, str], *, blind: bool, examples: int, steps: int) -> No
     with override_settings(OUTGOING_ALLOW=[]), suppress(FlakyStrategyDefinition):
         machine(header, blind, sent).run(
             settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True,
-                suppress_health_check=list(HealthCheck), database=None, report_multiple_bugs=False,
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+                database=None,
+                report_multiple_bugs=False,
                 phases=[Phase.generate],
             )
-        )  # fmt: skip
+        )
     assert len(sent) >= examples * steps // 4
 
 

@@ -143,7 +143,9 @@ def test_postfix_understands_the_lines_for_bounces(service: Callable[[str], str]
     usual = "lmtp unix - - n - - lmtp\n"
     (tmp_path / "master.cf").write_text(usual + (DEPLOY / "postfix-master.cf").read_text())
     postconf = service("postconf")
-    shown = [subprocess.run([postconf, "-c", str(tmp_path), option], capture_output=True, text=True, check=True)
-             for option in ("-n", "-M")]  # fmt: skip
+    shown = [
+        subprocess.run([postconf, "-c", str(tmp_path), option], capture_output=True, text=True, check=True)
+        for option in ("-n", "-M")
+    ]
     assert not [done.stderr for done in shown if "warning" in done.stderr]
     assert "lmtp:inet:127.0.0.1:8024" in shown[0].stdout and "bounce_pipe" in shown[1].stdout

@@ -149,10 +149,12 @@ def running_nginx(program: str, place: Path, upstream: int) -> Iterator[tuple[in
     secure, plain = free_port(), free_port()
     site = (DEPLOY / "nginx.conf").read_text()
     for old, new in (
-        ("listen 443", f"listen 127.0.0.1:{secure}"), ("listen 80", f"listen 127.0.0.1:{plain}"),
-        ("/etc/ssl/office.example", str(place / "authority")), ("/var/log/nginx", str(place)),
+        ("listen 443", f"listen 127.0.0.1:{secure}"),
+        ("listen 80", f"listen 127.0.0.1:{plain}"),
+        ("/etc/ssl/office.example", str(place / "authority")),
+        ("/var/log/nginx", str(place)),
         ("127.0.0.1:8000", f"127.0.0.1:{upstream}"),
-    ):  # fmt: skip
+    ):
         assert old in site
         site = site.replace(old, new)
     (place / "site.conf").write_text(site)
@@ -181,8 +183,13 @@ def test_nginx_passes_on_what_it_should_and_no_log_has_a_secret_or_an_address(se
     Upstream.seen = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    doors = [f"/t/c/{SECRET}/3", f"/t/u/{SECRET}", f"/proof/{SECRET}/", f"/feedback/mailgun/{SECRET}/",
-             f"/%74/m/{SECRET}"]  # fmt: skip
+    doors = [
+        f"/t/c/{SECRET}/3",
+        f"/t/u/{SECRET}",
+        f"/proof/{SECRET}/",
+        f"/feedback/mailgun/{SECRET}/",
+        f"/%74/m/{SECRET}",
+    ]
     with running_nginx(service("nginx"), tmp_path, server.server_address[1]) as (secure, _plain):
         for door in doors:
             assert ask(secure, door, "POST", **{"X-Forwarded-For": "203.0.113.9"}) == 200

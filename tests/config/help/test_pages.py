@@ -51,8 +51,10 @@ def hrefs(client: Client, page: str) -> list[str]:
 
 def test_links_between_chapters_lead_from_page_to_page(admin_client: Client, docs: Path) -> None:
     assert hrefs(admin_client, "/admin/help/") == [
-        "/admin/help/api/#tokens", "/admin/help/howto/index/", "https://example.com/",
-    ]  # fmt: skip
+        "/admin/help/api/#tokens",
+        "/admin/help/howto/index/",
+        "https://example.com/",
+    ]
     assert hrefs(admin_client, "/admin/help/howto/index/") == ["/admin/help/howto/kpi/", "/admin/help/", "#changes"]
     assert hrefs(admin_client, "/admin/help/howto/kpi/") == ["/admin/help/howto/index/"]
     assert hrefs(admin_client, "/admin/help/howto/") == hrefs(admin_client, "/admin/help/howto/index/")

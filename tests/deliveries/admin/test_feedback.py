@@ -28,8 +28,15 @@ def test_every_setting_of_a_routing_can_be_edited():
 
 
 def test_an_address_set_by_hand_is_kept_in_lower_case_and_as_a_persons_decision(chief):
-    values = {"address": " Ann@Example.com", "status": "2", "reason": "0", "errors": "0", "error_text": "",
-              "significant_at_0": "", "significant_at_1": ""}  # fmt: skip
+    values = {
+        "address": " Ann@Example.com",
+        "status": "2",
+        "reason": "0",
+        "errors": "0",
+        "error_text": "",
+        "significant_at_0": "",
+        "significant_at_1": "",
+    }
     chief.post(url("quarantinedaddress_add"), values)
     entry = QuarantinedAddress.objects.get()
     assert (entry.address, entry.by_hand) == ("ann@example.com", True)

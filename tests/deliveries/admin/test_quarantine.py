@@ -44,9 +44,12 @@ def status(log):
 def window(text="OUTAGE", hours=1):
     since, until = timezone.localtime() - timedelta(hours=hours), timezone.localtime() + timedelta(hours=1)
     return {
-        "text": text, "since_0": f"{since:%Y-%m-%d}", "since_1": f"{since:%H:%M:%S}",
-        "until_0": f"{until:%Y-%m-%d}", "until_1": f"{until:%H:%M:%S}",
-    }  # fmt: skip
+        "text": text,
+        "since_0": f"{since:%Y-%m-%d}",
+        "since_1": f"{since:%H:%M:%S}",
+        "until_0": f"{until:%Y-%m-%d}",
+        "until_1": f"{until:%H:%M:%S}",
+    }
 
 
 def test_the_repair_shows_what_it_would_free_and_changes_nothing(chief, logs):
@@ -70,8 +73,15 @@ def test_outside_the_time_nothing_is_freed(chief, logs):
 def test_a_freed_address_starts_anew(chief, logs, way):
     entry = QuarantinedAddress.objects.get(address=logs[0].address)
     if way == "edit":
-        values = {"address": entry.address, "status": "0", "reason": "0", "errors": "0", "error_text": "",
-                  "significant_at_0": "", "significant_at_1": ""}  # fmt: skip
+        values = {
+            "address": entry.address,
+            "status": "0",
+            "reason": "0",
+            "errors": "0",
+            "error_text": "",
+            "significant_at_0": "",
+            "significant_at_1": "",
+        }
         chief.post(url("quarantinedaddress_change", entry.pk), values)
     else:
         chief.post(url("quarantinedaddress_changelist"), {"action": way, "_selected_action": entry.pk, "post": "yes"})
@@ -99,11 +109,14 @@ def test_the_case_of_a_domain_never_counts():
     assert similar_to("") == []
 
 
-@pytest.mark.parametrize("pasted, words", [
-    ("550 5.1.1 <ann@example.com>: user unknown", ["hard", "user_unknown"]),
-    (postfix_report(7).decode(), ["user0@example.net", "hard", "user_unknown"]),
-    ("554 5.7.1 blocked: your IP is listed by a blacklist", ["ignored", "refused"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pasted, words",
+    [
+        ("550 5.1.1 <ann@example.com>: user unknown", ["hard", "user_unknown"]),
+        (postfix_report(7).decode(), ["user0@example.net", "hard", "user_unknown"]),
+        ("554 5.7.1 blocked: your IP is listed by a blacklist", ["ignored", "refused"]),
+    ],
+)
 def test_the_rules_can_be_tried_on_what_is_pasted(chief, pasted, words):
     page = chief.post(url("qualificationrule_try"), {"pasted": pasted}).content.decode()
     assert all(f"<td>{word}</td>" in page for word in words)

@@ -30,11 +30,14 @@ def three(message: Any, routing: Any) -> list[Delivery]:
     now, states = timezone.now(), (State.READY, State.PAUSED, State.FINISHED)
     return [
         Delivery.objects.create(
-            message=message, campaign=message.campaign, label=f"Number {n}", state=state,
+            message=message,
+            campaign=message.campaign,
+            label=f"Number {n}",
+            state=state,
             contact_date=now + timedelta(days=n),
         )
         for n, state in enumerate(states)
-    ]  # fmt: skip
+    ]
 
 
 def found(office: APIClient, query: str) -> list[str]:

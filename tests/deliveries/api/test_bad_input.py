@@ -61,10 +61,15 @@ def upload(browser, data):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("data, words", [
-    (b"\xff\xfe\x00", "Line 1 is not UTF-8"), (b"PK\x03\x04\x00\x00", "NUL bytes"), (b"name\nAnn\n", "must be email"),
-    (b"\n\n\n", "must be email"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"\xff\xfe\x00", "Line 1 is not UTF-8"),
+        (b"PK\x03\x04\x00\x00", "NUL bytes"),
+        (b"name\nAnn\n", "must be email"),
+        (b"\n\n\n", "must be email"),
+    ],
+)
 def test_an_unreadable_file_is_told_beside_the_field_and_kept_nowhere(browser, data, words):
     page = upload(browser, data)
     assert page.status_code == 200 and words in page.content.decode()
@@ -94,11 +99,20 @@ def test_the_api_refuses_what_no_header_can_hold_and_names_the_field(api, messag
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("row", [
-    {"first_name": FORGED}, {"email": "ann@example.com\nbcc: b@example.com"}, {"first_name": "\ud800"},
-    {"attributes": {"plan": "\0"}}, {"attributes": {"plan": "\ud800"}}, {"attributes": ["gold"]},
-    {"attributes": {"plan": {"__class__": 1}}}, {"first_name": {"a": 1}},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"first_name": FORGED},
+        {"email": "ann@example.com\nbcc: b@example.com"},
+        {"first_name": "\ud800"},
+        {"attributes": {"plan": "\0"}},
+        {"attributes": {"plan": "\ud800"}},
+        {"attributes": ["gold"]},
+        {"attributes": {"plan": {"__class__": 1}}},
+        {"first_name": {"a": 1}},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("door", ["/api/profiles/", "/api/profiles/bulk/"])
 def test_the_api_refuses_profiles_that_no_message_can_quote(api, door, row):
     row = {"email": "ann@example.com"} | row
@@ -108,10 +122,25 @@ def test_the_api_refuses_profiles_that_no_message_can_quote(api, door, row):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("body", [
-    "", "{", "[]", "null", '"x"', "[" * 2000, '{"profiles": 1}', '{"profiles": [1]}', '{"profiles": [{"": ""}]}',
-    '{"profiles": [' + "9" * 5000 + "]}", '{"method": {"a": 1}}', '{"message": ' + "9" * 400 + "}", "\udcff",
-], ids=lambda body: body[:20] or "nothing")  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"x"',
+        "[" * 2000,
+        '{"profiles": 1}',
+        '{"profiles": [1]}',
+        '{"profiles": [{"": ""}]}',
+        '{"profiles": [' + "9" * 5000 + "]}",
+        '{"method": {"a": 1}}',
+        '{"message": ' + "9" * 400 + "}",
+        "\udcff",
+    ],
+    ids=lambda body: body[:20] or "nothing",
+)
 @pytest.mark.parametrize(
     "door", ["profiles/", "profiles/bulk/", "messages/", "campaigns/", "audiences/", "deliveries/"]
 )
@@ -130,13 +159,17 @@ def _json(body):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("html, words", [
-    ("<p>\n{{ frist_name }}</p>", "frist_name"),
-    ("<p>\n{{ first_name.__class__.__mro__ }}</p>", "__class__"),
-    ("<p>\n{% for i in (1..1000000000) %}x{% endfor %}</p>", "for"),
-    ("<p>\n{% include 'settings' %}</p>", "include"),
-    ("<p>\n{{ first_name | upcase", "HTML"),
-], ids=["unknown", "attributes", "loop", "include", "open"])  # fmt: skip
+@pytest.mark.parametrize(
+    "html, words",
+    [
+        ("<p>\n{{ frist_name }}</p>", "frist_name"),
+        ("<p>\n{{ first_name.__class__.__mro__ }}</p>", "__class__"),
+        ("<p>\n{% for i in (1..1000000000) %}x{% endfor %}</p>", "for"),
+        ("<p>\n{% include 'settings' %}</p>", "include"),
+        ("<p>\n{{ first_name | upcase", "HTML"),
+    ],
+    ids=["unknown", "attributes", "loop", "include", "open"],
+)
 def test_a_template_that_may_not_be_fails_the_preparation_with_its_line(
     browser, message, routing, starter, html, words
 ):
@@ -167,11 +200,17 @@ def test_no_text_of_staff_or_customers_becomes_markup_in_the_back_office(browser
     message.campaign.label = evil
     message.campaign.save()
     delivery = prepared(Message.objects.get(pk=message.pk), starter)
-    pages = [delivery.get_absolute_url(), reverse("admin:deliveries_delivery_changelist"), reverse("admin:index"),
-             reverse("admin:campaigns_message_changelist"), reverse("admin:campaigns_profile_changelist"),
-             reverse("admin:campaigns_message_change", args=[message.pk]), reverse("campaign-report",
-             args=[message.campaign_id]), reverse("admin:campaigns_message_preview", args=[message.pk]),
-             reverse("admin:deliveries_delivery_confirm", args=[delivery.pk])]  # fmt: skip
+    pages = [
+        delivery.get_absolute_url(),
+        reverse("admin:deliveries_delivery_changelist"),
+        reverse("admin:index"),
+        reverse("admin:campaigns_message_changelist"),
+        reverse("admin:campaigns_profile_changelist"),
+        reverse("admin:campaigns_message_change", args=[message.pk]),
+        reverse("campaign-report", args=[message.campaign_id]),
+        reverse("admin:campaigns_message_preview", args=[message.pk]),
+        reverse("admin:deliveries_delivery_confirm", args=[delivery.pk]),
+    ]
     for page in pages:
         assert "<script>alert" not in (text := browser.get(page).content.decode()) and "<img src=x" not in text, page
 
@@ -197,7 +236,7 @@ def test_names_that_would_forge_headers_leave_as_one_header(place, serve, messag
     progress.start(delivery.pk)
     for batch in delivery.batches.all():
         work_on_batch.send(batch.pk)
-    (_sender, _recipient, body), = server.messages  # fmt: skip
+    ((_sender, _recipient, body),) = server.messages
     parsed = message_from_bytes(body, policy=policy.default)
     assert parsed["Bcc"] is None and len(parsed.get_all("Subject")) == 1
     assert parsed["Subject"] == "Ann Bcc: all@example.com"

@@ -97,9 +97,16 @@ def test_what_one_may_not_read_is_not_there(ready, make_user):
 def test_naming_what_one_may_not_read_is_answered_like_naming_what_is_not_there(ready, make_user, path):
     api, message = client(make_user("nobody")), ready.message
     asked = {"label": "X", "brand": message.brand_id, "campaign": message.campaign_id, "message": message.pk}
-    there, nowhere = (api.post(path, {**asked, **keys}, format="json") for keys in ({}, {
-        "campaign": 99_999, "message": 99_999,
-    }))  # fmt: skip
+    there, nowhere = (
+        api.post(path, {**asked, **keys}, format="json")
+        for keys in (
+            {},
+            {
+                "campaign": 99_999,
+                "message": 99_999,
+            },
+        )
+    )
     assert (there.status_code, there.data) == (nowhere.status_code, nowhere.data)
     assert there.status_code == 403 and message.campaign.label not in str(there.data)
 

@@ -40,19 +40,22 @@ def percents(delivery):
     return figures_.delivered_percent, figures_.bounces_percent
 
 
-@pytest.mark.parametrize("with_service, whats, status, delivered, bounced", [
-    (True, [], PENDING, "0 %", "0 %"),
-    (True, ["delivered"], SENT, "100 %", "0 %"),
-    (True, ["hard"], FAILED, "0 %", "100 %"),
-    (True, ["soft"], FAILED, "0 %", "100 %"),
-    (True, ["soft", "delivered"], SENT, "100 %", "0 %"),
-    (True, ["delayed", "gave up"], FAILED, "0 %", "100 %"),
-    (False, [], SENT, "100 %", "0 %"),
-    (False, ["hard"], FAILED, "0 %", "100 %"),
-    (False, ["soft"], SENT, "100 %", "0 %"),
-    (False, ["soft", "delivered"], SENT, "100 %", "0 %"),
-    (False, ["delayed", "gave up"], FAILED, "0 %", "100 %"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "with_service, whats, status, delivered, bounced",
+    [
+        (True, [], PENDING, "0 %", "0 %"),
+        (True, ["delivered"], SENT, "100 %", "0 %"),
+        (True, ["hard"], FAILED, "0 %", "100 %"),
+        (True, ["soft"], FAILED, "0 %", "100 %"),
+        (True, ["soft", "delivered"], SENT, "100 %", "0 %"),
+        (True, ["delayed", "gave up"], FAILED, "0 %", "100 %"),
+        (False, [], SENT, "100 %", "0 %"),
+        (False, ["hard"], FAILED, "0 %", "100 %"),
+        (False, ["soft"], SENT, "100 %", "0 %"),
+        (False, ["soft", "delivered"], SENT, "100 %", "0 %"),
+        (False, ["delayed", "gave up"], FAILED, "0 %", "100 %"),
+    ],
+)
 def test_the_tables_rows(make, with_service, whats, status, delivered, bounced):
     delivery = make(feedback_service=with_service, retry_by=SERVER)
     [log] = relay(delivery)
@@ -118,8 +121,15 @@ def test_what_nothing_matched_is_kept_and_changes_nothing(make, mode):
 def test_any_order_with_repeats_ends_the_same(make, mode):
     chance = random.Random(7)
     one, other = make(20, feedback_service=mode, retry_by=SERVER), None
-    story = [(n, w, m) for n in range(20) for m, w in enumerate(chance.choices(
-        ["delivered", "delayed", "soft", "hard", "ignored", "gave up", "complaint", "auto-reply"], k=4))]  # fmt: skip
+    story = [
+        (n, w, m)
+        for n in range(20)
+        for m, w in enumerate(
+            chance.choices(
+                ["delivered", "delayed", "soft", "hard", "ignored", "gave up", "complaint", "auto-reply"], k=4
+            )
+        )
+    ]
     other = Delivery.objects.get(pk=one.pk)
     logs = relay(one)
     apply_events.apply([event(logs[n], w, m) for n, w, m in story])
@@ -202,13 +212,17 @@ def test_the_servers_words_of_the_dialogue_are_kept_and_weighed(make):
     delivery = make(2)
     lease = leases.take(delivery.batches.get().pk)
     first, second = leases.claim(lease, 10)
-    results.record(lease, [
-        Change(first.log_id, LogMove.REFUSE, 0, 2, Reason.USER_UNKNOWN, "550 5.1.1 no such user"),
-        Change(second.log_id, LogMove.DEFER, 0, 1, Reason.MAILBOX_FULL, "452 4.2.2 full", timezone.now()),
-    ])  # fmt: skip
+    results.record(
+        lease,
+        [
+            Change(first.log_id, LogMove.REFUSE, 0, 2, Reason.USER_UNKNOWN, "550 5.1.1 no such user"),
+            Change(second.log_id, LogMove.DEFER, 0, 1, Reason.MAILBOX_FULL, "452 4.2.2 full", timezone.now()),
+        ],
+    )
     assert [*FeedbackEvent.objects.order_by("pk").values_list("source", "kind", "code", "text")] == [
-        (1, 3, "550", "550 5.1.1 no such user"), (1, 2, "452", "452 4.2.2 full")
-    ]  # fmt: skip
+        (1, 3, "550", "550 5.1.1 no such user"),
+        (1, 2, "452", "452 4.2.2 full"),
+    ]
     assert [*QuarantinedAddress.objects.order_by("address").values_list("status", "errors")] == [(2, 1), (1, 1)]
 
 

@@ -40,26 +40,50 @@ def post(provider, body, path=f"{SECRET}/", **headers):
 
 
 def sendgrid(log_id, event="bounce", **more):
-    return [{
-        "email": "user0@example.net", "timestamp": int(time.time()), "event": event, "sg_event_id": "abc",
-        "smtp-id": f"<{tokens.sign(log_id).message_id}.DM1@example.com>", "sg_message_id": "xyz.filter", **more,
-    }]  # fmt: skip
+    return [
+        {
+            "email": "user0@example.net",
+            "timestamp": int(time.time()),
+            "event": event,
+            "sg_event_id": "abc",
+            "smtp-id": f"<{tokens.sign(log_id).message_id}.DM1@example.com>",
+            "sg_message_id": "xyz.filter",
+            **more,
+        }
+    ]
 
 
 def postmark(log_id, **more):
     return {
-        "RecordType": "Bounce", "Type": "HardBounce", "TypeCode": 1, "ID": 42, "MessageID": "00000000-0000",
-        "Email": "user0@example.net", "BouncedAt": "2026-03-01T12:00:00Z",
+        "RecordType": "Bounce",
+        "Type": "HardBounce",
+        "TypeCode": 1,
+        "ID": 42,
+        "MessageID": "00000000-0000",
+        "Email": "user0@example.net",
+        "BouncedAt": "2026-03-01T12:00:00Z",
         "Details": "smtp;550 5.1.1 The email account that you tried to reach does not exist",
-        "Metadata": {"token": tokens.sign(log_id).message_id}, **more,
-    }  # fmt: skip
+        "Metadata": {"token": tokens.sign(log_id).message_id},
+        **more,
+    }
 
 
 def test_every_service_that_anymail_reads_has_a_door():
     assert {
-        "amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "mandrill", "postal", "postmark",
-        "resend", "sendgrid", "sparkpost", "unisender_go",
-    } <= set(esp_webhooks.providers())  # fmt: skip
+        "amazon_ses",
+        "brevo",
+        "mailersend",
+        "mailgun",
+        "mailjet",
+        "mailtrap",
+        "mandrill",
+        "postal",
+        "postmark",
+        "resend",
+        "sendgrid",
+        "sparkpost",
+        "unisender_go",
+    } <= set(esp_webhooks.providers())
 
 
 def test_a_bounce_decides_its_row(log):
@@ -137,11 +161,17 @@ def test_what_the_recipients_of_one_post_share_is_read_once(log):
     whole = {"recipients": [f"user{n}@example.net" for n in range(4_000)], "header": "x" * 50_000}
     events = [
         AnymailTrackingEvent(
-            event_type="bounced", recipient=address, mta_response="550 " + "mailbox recipient user " * 150,
-            message_id="", event_id="1", timestamp=None, esp_event=whole, metadata={"token": tokens.sign(log.pk)},
+            event_type="bounced",
+            recipient=address,
+            mta_response="550 " + "mailbox recipient user " * 150,
+            message_id="",
+            event_id="1",
+            timestamp=None,
+            esp_event=whole,
+            metadata={"token": tokens.sign(log.pk)},
         )
         for address in whole["recipients"]
-    ]  # fmt: skip
+    ]
     for event in events:
         event.metadata = events[0].metadata
     assert spent(lambda: esp_webhooks.events_of("Amazon SES", events)) < 2.0

@@ -28,8 +28,15 @@ from tests.deliveries.sending.sending_rows import figures, sending_delivery, tru
 
 pytestmark = pytest.mark.django_db
 ROWS = 4
-FACTS = {"delivered": Fact.DELIVERED, "delayed": Fact.DELAYED, "soft": Fact.SOFT, "hard": Fact.HARD,
-         "ignored": Fact.IGNORED, "gave up": Fact.SOFT, "complaint": Fact.DELIVERED}  # fmt: skip
+FACTS = {
+    "delivered": Fact.DELIVERED,
+    "delayed": Fact.DELAYED,
+    "soft": Fact.SOFT,
+    "hard": Fact.HARD,
+    "ignored": Fact.IGNORED,
+    "gave up": Fact.SOFT,
+    "complaint": Fact.DELIVERED,
+}
 _names = itertools.count()
 
 
@@ -44,9 +51,14 @@ class History(RuleBasedStateMachine):
         name = f"machine {next(_names)}"
         brand = Brand.objects.create(label=name, sender_name="A", sender_address="news@example.com")
         message = Message.objects.create(
-            label=name, campaign=Campaign.objects.create(label=name), brand=brand, subject="x", html="x", text="x",
+            label=name,
+            campaign=Campaign.objects.create(label=name),
+            brand=brand,
+            subject="x",
+            html="x",
+            text="x",
             audience=Audience.objects.create(label=name, kind="all"),
-        )  # fmt: skip
+        )
         routing = Routing.objects.create(label=name, retry_by=retry_by, breaker_hard=0, breaker_complaints=0)
         self.delivery = sending_delivery(
             message, routing, ROWS, batch_size=2, feedback_service=service, retry_by=retry_by
@@ -83,8 +95,13 @@ class History(RuleBasedStateMachine):
             self.facts[row.log_id].append((Fact.HARD, timezone.now()))
         return Change(row.log_id, LogMove.REFUSE, row.attempts, FailureType.HARD, Reason.USER_UNKNOWN, "550 no")
 
-    @rule(heard=st.lists(st.tuples(st.integers(0, ROWS - 1), st.sampled_from(sorted(KINDS)), st.integers(0, 9)),
-                           min_size=1, max_size=6))  # fmt: skip
+    @rule(
+        heard=st.lists(
+            st.tuples(st.integers(0, ROWS - 1), st.sampled_from(sorted(KINDS)), st.integers(0, 9)),
+            min_size=1,
+            max_size=6,
+        )
+    )
     def hear(self, heard):
         """Reports arrive in any order, also before anything was sent."""
         events = [event(self.logs[row], what, minute) for row, what, minute in heard]
@@ -158,10 +175,12 @@ def play(examples, steps):
     run_state_machine_as_test(
         History,
         settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None,
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )
 
 
 def test_any_history_balances():

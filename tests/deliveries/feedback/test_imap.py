@@ -56,10 +56,16 @@ def test_a_refused_login_and_a_dead_server_are_told_in_words():
         poll(mailbox(1))
 
 
-@pytest.mark.parametrize("url, expected", [
-    ("imaps://me@imap.example.com", ("imap.example.com", 993, True, "me", "INBOX")),
-    ("imap://me%40example.com@127.0.0.1:1143/Bounces/New", ("127.0.0.1", 1143, False, "me@example.com", "Bounces/New")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "url, expected",
+    [
+        ("imaps://me@imap.example.com", ("imap.example.com", 993, True, "me", "INBOX")),
+        (
+            "imap://me%40example.com@127.0.0.1:1143/Bounces/New",
+            ("127.0.0.1", 1143, False, "me@example.com", "Bounces/New"),
+        ),
+    ],
+)
 def test_addresses_of_mailboxes(url, expected):
     found = Mailbox.from_url(url, "secret")
     assert (found.host, found.port, found.tls, found.user, found.folder) == expected

@@ -34,27 +34,30 @@ def complaint(day):
     return Mark(NOON + timedelta(days=day), Kind.COMPLAINT, 0)
 
 
-@pytest.mark.parametrize("history, status, errors", [
-    ([], Status.VALID, 0),
-    ([hard(0)], Status.QUARANTINE, 1),
-    ([Mark(NOON, Kind.BOUNCE, IGNORED)], Status.VALID, 0),
-    ([soft(0)], Status.ERRONEOUS, 1),
-    ([soft(0), soft(0.2), soft(0.9)], Status.ERRONEOUS, 1),
-    ([soft(0), soft(1)], Status.ERRONEOUS, 2),
-    ([soft(0), soft(0.5), soft(1.4)], Status.ERRONEOUS, 2),
-    ([soft(n) for n in range(4)], Status.ERRONEOUS, 4),
-    ([soft(n) for n in range(5)], Status.QUARANTINE, 5),
-    ([soft(0), soft(1), soft(11.5)], Status.ERRONEOUS, 1),
-    ([soft(0, Reason.MAILBOX_FULL), soft(20, Reason.MAILBOX_FULL)], Status.ERRONEOUS, 2),
-    ([soft(0, Reason.MAILBOX_FULL), soft(31, Reason.MAILBOX_FULL)], Status.ERRONEOUS, 1),
-    ([soft(0), delivered(1)], Status.VALID, 0),
-    ([soft(0), soft(1), delivered(2), soft(3)], Status.ERRONEOUS, 1),
-    ([hard(0), delivered(1)], Status.QUARANTINE, 1),
-    ([*[soft(n) for n in range(5)], delivered(9)], Status.QUARANTINE, 5),
-    ([complaint(0), delivered(1)], Status.DENYLIST, 1),
-    ([hard(0), complaint(1)], Status.DENYLIST, 2),
-    ([complaint(0), hard(1)], Status.DENYLIST, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "history, status, errors",
+    [
+        ([], Status.VALID, 0),
+        ([hard(0)], Status.QUARANTINE, 1),
+        ([Mark(NOON, Kind.BOUNCE, IGNORED)], Status.VALID, 0),
+        ([soft(0)], Status.ERRONEOUS, 1),
+        ([soft(0), soft(0.2), soft(0.9)], Status.ERRONEOUS, 1),
+        ([soft(0), soft(1)], Status.ERRONEOUS, 2),
+        ([soft(0), soft(0.5), soft(1.4)], Status.ERRONEOUS, 2),
+        ([soft(n) for n in range(4)], Status.ERRONEOUS, 4),
+        ([soft(n) for n in range(5)], Status.QUARANTINE, 5),
+        ([soft(0), soft(1), soft(11.5)], Status.ERRONEOUS, 1),
+        ([soft(0, Reason.MAILBOX_FULL), soft(20, Reason.MAILBOX_FULL)], Status.ERRONEOUS, 2),
+        ([soft(0, Reason.MAILBOX_FULL), soft(31, Reason.MAILBOX_FULL)], Status.ERRONEOUS, 1),
+        ([soft(0), delivered(1)], Status.VALID, 0),
+        ([soft(0), soft(1), delivered(2), soft(3)], Status.ERRONEOUS, 1),
+        ([hard(0), delivered(1)], Status.QUARANTINE, 1),
+        ([*[soft(n) for n in range(5)], delivered(9)], Status.QUARANTINE, 5),
+        ([complaint(0), delivered(1)], Status.DENYLIST, 1),
+        ([hard(0), complaint(1)], Status.DENYLIST, 2),
+        ([complaint(0), hard(1)], Status.DENYLIST, 1),
+    ],
+)
 def test_standings(history, status, errors):
     now = standing(history)
     assert (now.status, now.errors) == (status, errors)
@@ -125,12 +128,15 @@ def test_repaired_addresses_start_anew(log):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("reason, days, status", [
-    (Reason.UNREACHABLE, 9, Status.ERRONEOUS),
-    (Reason.UNREACHABLE, 11, Status.VALID),
-    (Reason.MAILBOX_FULL, 11, Status.ERRONEOUS),
-    (Reason.MAILBOX_FULL, 31, Status.VALID),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "reason, days, status",
+    [
+        (Reason.UNREACHABLE, 9, Status.ERRONEOUS),
+        (Reason.UNREACHABLE, 11, Status.VALID),
+        (Reason.MAILBOX_FULL, 11, Status.ERRONEOUS),
+        (Reason.MAILBOX_FULL, 31, Status.VALID),
+    ],
+)
 def test_the_daily_clean_up_forgets_old_errors(reason, days, status):
     at = timezone.now() - timedelta(days=days)
     QuarantinedAddress.objects.create(
@@ -149,5 +155,7 @@ def test_the_clean_up_deletes_valid_entries_after_two_days_and_never_lifts_a_qua
     QuarantinedAddress.objects.create(address="fresh@example.net", status=Status.VALID)
     assert quarantine.clean_up() == (0, 1)
     assert {*QuarantinedAddress.objects.values_list("address", flat=True)} == {
-        "red@example.net", "deny@example.net", "fresh@example.net"
-    }  # fmt: skip
+        "red@example.net",
+        "deny@example.net",
+        "fresh@example.net",
+    }

@@ -40,9 +40,9 @@ def status_of(log):
     return log.status
 
 
-@pytest.mark.parametrize("action, status", [
-    ("failed", LogStatus.FAILED), ("delayed", LogStatus.FAILED), ("delivered", LogStatus.SENT)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "action, status", [("failed", LogStatus.FAILED), ("delayed", LogStatus.FAILED), ("delivered", LogStatus.SENT)]
+)
 def test_a_report_decides_its_row(logs, action, status):
     take(postfix_report(logs[0].pk, action))
     assert status_of(logs[0]) == status

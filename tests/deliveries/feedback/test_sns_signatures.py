@@ -29,8 +29,25 @@ def signer(tmp_path_factory, service):
         folder = tmp_path_factory.mktemp("sns")
         key, pem = folder / "key.pem", folder / "cert.pem"
         more = ("-pkeyopt", "ec_paramgen_curve:P-256") if kind == "ec" else ()
-        subprocess.run([openssl, "req", "-x509", "-newkey", kind, *more, "-nodes", "-keyout", key, "-out", pem, "-subj",
-                        "/CN=sns.amazonaws.com"], check=True, capture_output=True)  # fmt: skip
+        subprocess.run(
+            [
+                openssl,
+                "req",
+                "-x509",
+                "-newkey",
+                kind,
+                *more,
+                "-nodes",
+                "-keyout",
+                key,
+                "-out",
+                pem,
+                "-subj",
+                "/CN=sns.amazonaws.com",
+            ],
+            check=True,
+            capture_output=True,
+        )
 
         def sign(text, name):
             command = [openssl, "dgst", f"-{name}", "-sign", key]
@@ -70,14 +87,24 @@ def log(message, routing):
 def envelope(log, amazon, version="2", **other):
     """A notification as SNS posts it; `other` is what somebody changed after it was signed."""
     inner = {
-        "eventType": "Delivery", "mail": {"messageId": "m1", "timestamp": "2026-03-01T12:00:00Z",
-        "headers": [{"name": "Message-ID", "value": f"<{tokens.sign(log.pk).message_id}.DM1@example.com>"}]},
+        "eventType": "Delivery",
+        "mail": {
+            "messageId": "m1",
+            "timestamp": "2026-03-01T12:00:00Z",
+            "headers": [{"name": "Message-ID", "value": f"<{tokens.sign(log.pk).message_id}.DM1@example.com>"}],
+        },
         "delivery": {"timestamp": "2026-03-01T12:00:00Z", "recipients": ["user0@example.net"]},
-    }  # fmt: skip
+    }
     body = {
-        "Type": "Notification", "MessageId": "n1", "TopicArn": TOPIC, "Subject": "SES", "Message": json.dumps(inner),
-        "Timestamp": "2026-03-01T12:00:01.000Z", "SignatureVersion": version, "SigningCertURL": PEM,
-    }  # fmt: skip
+        "Type": "Notification",
+        "MessageId": "n1",
+        "TopicArn": TOPIC,
+        "Subject": "SES",
+        "Message": json.dumps(inner),
+        "Timestamp": "2026-03-01T12:00:01.000Z",
+        "SignatureVersion": version,
+        "SigningCertURL": PEM,
+    }
     body["Signature"] = amazon[1](sns_signatures.signed_text(body), {"1": "sha1", "2": "sha256"}[version])
     return body | other
 
@@ -95,24 +122,41 @@ def test_what_sns_signed_is_applied_and_its_certificate_fetched_once(log, amazon
     assert (log.status, asked) == (LogStatus.SENT, [("GET", PEM)])
 
 
-@pytest.mark.parametrize("other", [
-    {"Message": "{}"}, {"Timestamp": "2026-03-01T12:00:02.000Z"}, {"TopicArn": f"{TOPIC}2"}, {"Subject": None},
-    {"SignatureVersion": "1"}, {"SignatureVersion": "3"}, {"Signature": ""}, {"Signature": "?"}, {"Signature": "AAAA"},
-    {"Type": "Notice"}, {"SigningCertURL": None},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Message": "{}"},
+        {"Timestamp": "2026-03-01T12:00:02.000Z"},
+        {"TopicArn": f"{TOPIC}2"},
+        {"Subject": None},
+        {"SignatureVersion": "1"},
+        {"SignatureVersion": "3"},
+        {"Signature": ""},
+        {"Signature": "?"},
+        {"Signature": "AAAA"},
+        {"Type": "Notice"},
+        {"SigningCertURL": None},
+    ],
+)
 def test_what_was_changed_after_it_was_signed_is_refused(log, amazon, other):
     assert post(envelope(log, amazon, **other)).status_code == 400
     log.refresh_from_db()
     assert log.status == LogStatus.PENDING
 
 
-@pytest.mark.parametrize("url", [
-    "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem", "https://sns.eu-west-1.amazonaws.com/evil.pem",
-    "https://sns.eu-west-1.amazonaws.com.evil.example/SimpleNotificationService-a.pem",
-    "https://evil.example/sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem",
-    "https://bucket.s3.amazonaws.com/SimpleNotificationService-a.pem", f"{PEM}?x=1", f"{PEM}\n",
-    "https://sns.x@evil.example/.amazonaws.com/SimpleNotificationService-a.pem",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem",
+        "https://sns.eu-west-1.amazonaws.com/evil.pem",
+        "https://sns.eu-west-1.amazonaws.com.evil.example/SimpleNotificationService-a.pem",
+        "https://evil.example/sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem",
+        "https://bucket.s3.amazonaws.com/SimpleNotificationService-a.pem",
+        f"{PEM}?x=1",
+        f"{PEM}\n",
+        "https://sns.x@evil.example/.amazonaws.com/SimpleNotificationService-a.pem",
+    ],
+)
 def test_a_certificate_elsewhere_is_not_even_fetched(log, amazon, asked, url):
     assert post(envelope(log, amazon, SigningCertURL=url)).status_code == 400
     assert not asked

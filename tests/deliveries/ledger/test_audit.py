@@ -51,9 +51,12 @@ def test_the_whole_way_stands_there(ready: Delivery, starter: Any) -> None:
     done = [(act, actor) for act, outcome, actor in rows(ready) if outcome == "done"]
     anna = starter.username
     assert done == [
-        ("delivery.created", anna), ("delivery.preparation_started", anna), ("delivery.preparation_finished", ""),
-        ("delivery.confirmed", anna), ("delivery.stopped", anna),
-    ]  # fmt: skip
+        ("delivery.created", anna),
+        ("delivery.preparation_started", anna),
+        ("delivery.preparation_finished", ""),
+        ("delivery.confirmed", anna),
+        ("delivery.stopped", anna),
+    ]
 
 
 def test_a_refusal_is_kept_though_its_transaction_is_not(ready: Delivery, starter: Any) -> None:

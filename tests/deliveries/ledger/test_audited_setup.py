@@ -56,21 +56,33 @@ def test_what_reports_and_time_do_to_the_quarantine_is_nobodys_act() -> None:
     ("make", "name", "change"),
     [
         (lambda: Typology.objects.create(label="T"), "typology", {"levels": {"size": "off"}}),
-        (lambda: TypologyRule.objects.create(label="R", kind="addresses", entries="ann@example.com"),
-         "typology_rule", {"entries": "bob@example.com"}),
+        (
+            lambda: TypologyRule.objects.create(label="R", kind="addresses", entries="ann@example.com"),
+            "typology_rule",
+            {"entries": "bob@example.com"},
+        ),
         (lambda: TestProfile.objects.create(label="S", email="s@example.com"), "test_profile", {"trap": True}),
         (lambda: NeverTracked.objects.create(url="https://a.example/"), "never_tracked", {"url": "https://b.example/"}),
         (lambda: Campaign.objects.create(label="C"), "campaign", {"needs_approval": True}),
         (lambda: Brand.objects.create(label="B", sender_domains="a"), "brand", {"sender_domains": "b"}),
-        (lambda: QualificationRule.objects.create(order=1, name="Q", type="soft"),
-         "qualification_rule", {"type": "hard"}),
+        (
+            lambda: QualificationRule.objects.create(order=1, name="Q", type="soft"),
+            "qualification_rule",
+            {"type": "hard"},
+        ),
         (lambda: Routing.objects.create(label="L"), "routing", {"host": "mx.example"}),
-        (lambda: WebhookEndpoint.objects.create(label="W", url="https://a.example/"),
-         "webhookendpoint", {"url": "https://b.example/"}),
-        (lambda: AlertDashboard.objects.create(
-            label="A", group=Group.objects.create(name="G")), "alert_dashboard", {"enabled": True}),
+        (
+            lambda: WebhookEndpoint.objects.create(label="W", url="https://a.example/"),
+            "webhookendpoint",
+            {"url": "https://b.example/"},
+        ),
+        (
+            lambda: AlertDashboard.objects.create(label="A", group=Group.objects.create(name="G")),
+            "alert_dashboard",
+            {"enabled": True},
+        ),
     ],
-)  # fmt: skip
+)
 def test_setup_is_told_when_it_is_added_changed_and_deleted_one_by_one_or_by_queryset(
     make: Callable[[], Any], name: str, change: dict[str, Any]
 ) -> None:

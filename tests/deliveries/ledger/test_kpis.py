@@ -12,21 +12,27 @@ def shown(counters, feedback_service):
     return k.sent.count, k.sent.percent, k.delivered_percent, k.bounces_percent
 
 
-@pytest.mark.parametrize("sent, failed, pending, expected", [
-    (4, 0, 6, (4, "40 %", "100 %", "0 %")),  # 4 relayed
-    (10, 0, 0, (10, "100 %", "100 %", "0 %")),  # all relayed
-    (9, 1, 0, (10, "100 %", "90 %", "10 %")),  # a hard bounce; two soft ones change nothing
-    (8, 2, 0, (10, "100 %", "80 %", "20 %")),  # one of the soft ones expired
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent, failed, pending, expected",
+    [
+        (4, 0, 6, (4, "40 %", "100 %", "0 %")),  # 4 relayed
+        (10, 0, 0, (10, "100 %", "100 %", "0 %")),  # all relayed
+        (9, 1, 0, (10, "100 %", "90 %", "10 %")),  # a hard bounce; two soft ones change nothing
+        (8, 2, 0, (10, "100 %", "80 %", "20 %")),  # one of the soft ones expired
+    ],
+)
 def test_without_feedback_the_vectors_of_ten(sent, failed, pending, expected):
     assert shown(Counters(to_deliver=10, sent=sent, failed=failed, pending=pending), False) == expected
 
 
-@pytest.mark.parametrize("sent, failed, pending, expected", [
-    (0, 0, 10, (0, "0 %", "0 %", "0 %")),  # all relayed, nothing reported
-    (6, 3, 1, (9, "90 %", "60 %", "30 %")),  # 6 delivered, 1 hard, 2 soft
-    (7, 2, 1, (9, "90 %", "70 %", "20 %")),  # a soft one succeeded; the other expired: the same
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent, failed, pending, expected",
+    [
+        (0, 0, 10, (0, "0 %", "0 %", "0 %")),  # all relayed, nothing reported
+        (6, 3, 1, (9, "90 %", "60 %", "30 %")),  # 6 delivered, 1 hard, 2 soft
+        (7, 2, 1, (9, "90 %", "70 %", "20 %")),  # a soft one succeeded; the other expired: the same
+    ],
+)
 def test_with_feedback_the_vectors_of_ten(sent, failed, pending, expected):
     assert shown(Counters(to_deliver=10, sent=sent, failed=failed, pending=pending), True) == expected
 
@@ -38,10 +44,17 @@ def test_nothing_to_deliver_is_zero_percent_everywhere(feedback_service):
     assert {f.percent for f in figures} == {k.delivered_percent} == {k.bounces_percent} == {"0 %"}
 
 
-@pytest.mark.parametrize("count, of, text", [
-    (1, 1000, "<1 %"), (999, 1000, ">99 %"), (1000, 1000, "100 %"), (5, 1000, "1 %"), (125, 1000, "13 %"),
-    (0, 9, "0 %"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "count, of, text",
+    [
+        (1, 1000, "<1 %"),
+        (999, 1000, ">99 %"),
+        (1000, 1000, "100 %"),
+        (5, 1000, "1 %"),
+        (125, 1000, "13 %"),
+        (0, 9, "0 %"),
+    ],
+)
 def test_rounding_never_claims_none_or_all_falsely(count, of, text):
     assert Figure(count, of).percent == text
 

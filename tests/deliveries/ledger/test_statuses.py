@@ -33,16 +33,19 @@ def claimed(lease):
     return [row.log_id for row in leases.claim(lease, 100)]
 
 
-@pytest.mark.parametrize("move, extra, status, counters", [
-    (LogMove.ACCEPT, {}, LogStatus.SENT, {"sent": 1, "relayed": 1}),
-    (LogMove.RELAY, {}, LogStatus.PENDING, {"pending": 1, "relayed": 1}),
-    (LogMove.DEFER, {"due_at": timezone.now()}, LogStatus.PENDING, {"pending": 1, "retrying": 1}),
-    (LogMove.REFUSE, {"failure_type": FailureType.HARD}, LogStatus.FAILED, {"failed": 1, "hard": 1}),
-    (LogMove.REFUSE, {"failure_type": FailureType.SOFT}, LogStatus.FAILED, {"failed": 1, "soft": 1}),
-    (LogMove.REFUSE, {"failure_type": FailureType.IGNORED}, LogStatus.FAILED, {"failed": 1}),
-    (LogMove.FAIL, {"reason": Reason.NOT_BUILT}, LogStatus.FAILED, {"failed": 1}),
-    (LogMove.DOUBT, {}, LogStatus.IN_DOUBT, {"in_doubt": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "move, extra, status, counters",
+    [
+        (LogMove.ACCEPT, {}, LogStatus.SENT, {"sent": 1, "relayed": 1}),
+        (LogMove.RELAY, {}, LogStatus.PENDING, {"pending": 1, "relayed": 1}),
+        (LogMove.DEFER, {"due_at": timezone.now()}, LogStatus.PENDING, {"pending": 1, "retrying": 1}),
+        (LogMove.REFUSE, {"failure_type": FailureType.HARD}, LogStatus.FAILED, {"failed": 1, "hard": 1}),
+        (LogMove.REFUSE, {"failure_type": FailureType.SOFT}, LogStatus.FAILED, {"failed": 1, "soft": 1}),
+        (LogMove.REFUSE, {"failure_type": FailureType.IGNORED}, LogStatus.FAILED, {"failed": 1}),
+        (LogMove.FAIL, {"reason": Reason.NOT_BUILT}, LogStatus.FAILED, {"failed": 1}),
+        (LogMove.DOUBT, {}, LogStatus.IN_DOUBT, {"in_doubt": 1}),
+    ],
+)
 def test_each_outcome_changes_its_row_and_its_counters(delivery, lease, move, extra, status, counters):
     first, *_ = claimed(lease)
     results.record(lease, [Change(first, move, 0, reply="said", **extra)])

@@ -20,19 +20,22 @@ def after(*facts, feedback):
     return row
 
 
-@pytest.mark.parametrize("feedback, facts, status", [
-    (True, [], PENDING),
-    (True, [Fact.DELIVERED], SENT),
-    (True, [Fact.HARD], FAILED),
-    (True, [Fact.SOFT], FAILED),
-    (True, [Fact.SOFT, Fact.DELIVERED], SENT),
-    (True, [Fact.SOFT, Fact.EXPIRED], FAILED),
-    (False, [], SENT),
-    (False, [Fact.HARD], FAILED),
-    (False, [Fact.SOFT], SENT),
-    (False, [Fact.SOFT, Fact.DELIVERED], SENT),
-    (False, [Fact.SOFT, Fact.EXPIRED], FAILED),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "feedback, facts, status",
+    [
+        (True, [], PENDING),
+        (True, [Fact.DELIVERED], SENT),
+        (True, [Fact.HARD], FAILED),
+        (True, [Fact.SOFT], FAILED),
+        (True, [Fact.SOFT, Fact.DELIVERED], SENT),
+        (True, [Fact.SOFT, Fact.EXPIRED], FAILED),
+        (False, [], SENT),
+        (False, [Fact.HARD], FAILED),
+        (False, [Fact.SOFT], SENT),
+        (False, [Fact.SOFT, Fact.DELIVERED], SENT),
+        (False, [Fact.SOFT, Fact.EXPIRED], FAILED),
+    ],
+)
 def test_the_tables_rows(feedback, facts, status):
     assert after(*facts, feedback=feedback).status == status
 

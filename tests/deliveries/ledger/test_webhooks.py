@@ -232,9 +232,10 @@ def test_a_secret_is_shown_to_its_maker_once_and_stands_nowhere_else(receiver: R
     assert made.json()["secret"] == webhooks.secret(kept)
     renewed = office.post(f"/api/webhooks/{kept.pk}/rotate/").json()["secret"]
     later = [
-        office.post("/api/webhooks/", asked, **once), office.get("/api/webhooks/"),
+        office.post("/api/webhooks/", asked, **once),
+        office.get("/api/webhooks/"),
         office.patch(f"/api/webhooks/{kept.pk}/", {"label": "ERP"}),
-    ]  # fmt: skip
+    ]
     told = [
         *(answer.content.decode() for answer in later),
         *AuditEntry.objects.values_list("content", flat=True),

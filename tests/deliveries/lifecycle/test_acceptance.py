@@ -129,9 +129,13 @@ def test_6_confirmed_before_its_date_nothing_leaves_until_then_and_after_it_at_o
     assert started or progress.start(delivery.pk)
 
 
-@pytest.mark.parametrize("html, state", [
-    ("<p>No link to opt out</p>", State.START_PENDING), ("<p>{{ nonsense }}</p>", State.PREPARATION_FAILED),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "html, state",
+    [
+        ("<p>No link to opt out</p>", State.START_PENDING),
+        ("<p>{{ nonsense }}</p>", State.PREPARATION_FAILED),
+    ],
+)
 def test_7_without_a_request_for_confirmation_it_starts_despite_warnings_and_never_with_errors(
     browser, delivery, starter, html, state
 ):
@@ -149,12 +153,15 @@ def test_8_a_duplicate_has_no_schedule(browser, delivery):
     assert copy.pk != delivery.message_id and not hasattr(copy, "schedule")
 
 
-@pytest.mark.parametrize("service, counts, shown", [
-    (False, {"sent": 4, "pending": 6}, ["40 %", "100 %", "0 %"]),
-    (False, {"sent": 8, "failed": 2}, ["100 %", "80 %", "20 %"]),
-    (True, {"pending": 10, "relayed": 10}, ["0 %", "0 %", "0 %"]),
-    (True, {"sent": 7, "failed": 2, "pending": 1}, ["90 %", "70 %", "20 %"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "service, counts, shown",
+    [
+        (False, {"sent": 4, "pending": 6}, ["40 %", "100 %", "0 %"]),
+        (False, {"sent": 8, "failed": 2}, ["100 %", "80 %", "20 %"]),
+        (True, {"pending": 10, "relayed": 10}, ["0 %", "0 %", "0 %"]),
+        (True, {"sent": 7, "failed": 2, "pending": 1}, ["90 %", "70 %", "20 %"]),
+    ],
+)
 def test_9_the_figures_follow_the_vectors_with_and_without_a_feedback_service(
     browser, message, routing, service, counts, shown
 ):
@@ -221,10 +228,18 @@ def test_13_a_fatigue_rule_is_ignored_without_a_contact_date_and_looks_both_ways
     date = timezone.now() + timedelta(days=3)
     if days is not None:
         Schedule.objects.create(message=delivery.message, mode="at_date", contact_date=date)
-    other = commands.create_delivery(Message.objects.create(
-        label="Other", campaign=delivery.campaign, brand=delivery.message.brand, audience=delivery.message.audience,
-        subject="Hello", text="Hello", html="<p>Hello</p>",
-    ), starter)  # fmt: skip
+    other = commands.create_delivery(
+        Message.objects.create(
+            label="Other",
+            campaign=delivery.campaign,
+            brand=delivery.message.brand,
+            audience=delivery.message.audience,
+            subject="Hello",
+            text="Hello",
+            html="<p>Hello</p>",
+        ),
+        starter,
+    )
     Schedule.objects.create(message=other.message, mode="at_date", contact_date=date + timedelta(days=days or 0))
     act(browser, prepare(other, starter), "confirm")
     prepare(delivery, starter)

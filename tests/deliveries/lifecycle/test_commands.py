@@ -55,13 +55,16 @@ def test_without_the_role_confirm_is_denied_and_written_down(ready, preparer):
     assert ready.events.filter(code="denied", user=preparer).exists()
 
 
-@pytest.mark.parametrize("field, value, part", [
-    ("subject", "Other", "subject"),
-    ("html", "<p>Other</p>", "HTML"),
-    ("text", "Other", "text"),
-    ("sender_name", "Other", "sender"),
-    ("reply_to", "other@example.com", "sender"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value, part",
+    [
+        ("subject", "Other", "subject"),
+        ("html", "<p>Other</p>", "HTML"),
+        ("text", "Other", "text"),
+        ("sender_name", "Other", "sender"),
+        ("reply_to", "other@example.com", "sender"),
+    ],
+)
 def test_a_change_after_preparing_refuses_and_names_it(ready, starter, field, value, part):
     setattr(ready.message, field, value)
     ready.message.save()

@@ -187,14 +187,17 @@ def test_a_schedule_is_written_replaced_and_removed_by_api(message, starter):
     assert api(starter).patch(url, {"schedule": None}).data["schedule"] is None
 
 
-@pytest.mark.parametrize("part, value", [
-    ("schedule", {"mode": "at_date"}),
-    ("schedule", {"waves": "x"}),
-    ("schedule", {"time_zone": "No/Where"}),
-    ("recurrence", {"frequency": "cron", "cron": "x"}),
-    ("recurrence", {"frequency": "weekly", "weekdays": []}),
-    ("recurrence", {"frequency": "daily", "aggregation": "week"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "part, value",
+    [
+        ("schedule", {"mode": "at_date"}),
+        ("schedule", {"waves": "x"}),
+        ("schedule", {"time_zone": "No/Where"}),
+        ("recurrence", {"frequency": "cron", "cron": "x"}),
+        ("recurrence", {"frequency": "weekly", "weekdays": []}),
+        ("recurrence", {"frequency": "daily", "aggregation": "week"}),
+    ],
+)
 def test_what_makes_no_sense_is_refused_by_api(message, starter, part, value):
     assert api(starter).patch(f"/api/messages/{message.pk}/", {part: value}).status_code == 400
     assert not Schedule.objects.exists() and not Recurrence.objects.exists()

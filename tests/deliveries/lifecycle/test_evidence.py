@@ -176,7 +176,7 @@ def swapped(data: bytes) -> bytes:
         ("content/message.txt", lambda _: b"Another", "content/message.txt is not what was confirmed"),
         ("counts.json", None, "counts.json was altered"),
     ],
-)  # fmt: skip
+)
 def test_each_check_finds_what_the_others_do_not(sent: Delivery, root: Any, name: str, change: Any, words: str) -> None:
     if change is None:  # the manifest is sealed as it was
         source = changed(packed(sent, root), name, lambda _: b"{}")

@@ -76,10 +76,18 @@ def test_nothing_leaves_on_its_date_until_somebody_confirms(delivery, starter):
     assert progress.start(delivery.pk)
 
 
-@pytest.mark.parametrize("change", [
-    {"mode": "immediate"}, {"date": 3}, {"mode": "recipient_zone"}, {"time_zone": "Asia/Tokyo"},
-    {"request_confirmation": False}, {"waves": "50%"}, {"delivery_duration": HOUR},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "immediate"},
+        {"date": 3},
+        {"mode": "recipient_zone"},
+        {"time_zone": "Asia/Tokyo"},
+        {"request_confirmation": False},
+        {"waves": "50%"},
+        {"delivery_duration": HOUR},
+    ],
+)
 def test_any_change_of_the_schedule_refuses_the_confirmation(delivery, starter, change):
     schedule(delivery, date=2)
     prepare(delivery, starter)

@@ -51,9 +51,11 @@ class Around:
 
     def __call__(self, kind: str, index: int) -> tuple[str, str] | None:
         return {
-            "link": ("https://t.example/", f"/{index}"), "pixel": ("https://p.example/", ""), "mirror": None,
+            "link": ("https://t.example/", f"/{index}"),
+            "pixel": ("https://p.example/", ""),
+            "mirror": None,
             "optout": ("https://o.example/?token=", "&b"),
-        }[kind]  # fmt: skip
+        }[kind]
 
 
 SIMPLE = compile_content(SUBJECT, HTML, TEXT, fields=NAMES)
@@ -152,9 +154,14 @@ def test_encoded_text_has_lines_of_76_characters_at_most(text: str) -> None:
 def test_the_headers() -> None:
     compiled = template(sender_name="Müller, Söhne", reply_to="answer@bücher.example", feedback_id="c:b:a:shop")
     wire = compiled.fill(
-        {"first_name": "Zoé"}, message_id="7@example.com", to_address="Ann@example.org", to_name='Ann "A"',
-        urls=Urls(), date=1_700_000_000, optout_mailto="stop+x@example.com",
-    )  # fmt: skip
+        {"first_name": "Zoé"},
+        message_id="7@example.com",
+        to_address="Ann@example.org",
+        to_name='Ann "A"',
+        urls=Urls(),
+        date=1_700_000_000,
+        optout_mailto="stop+x@example.com",
+    )
     message = parsed(wire)
     assert dict(message.items()) == {
         "Date": "Tue, 14 Nov 2023 22:13:20 +0000",

@@ -48,8 +48,10 @@ def test_no_more_than_the_rate_whatever_is_put_off_comes_in_its_turn(per_minute,
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(60, 6000))
 def test_those_who_send_at_once_keep_the_limits_together(connections, sharers, per_minute):
     clock = Clock()
-    paces = [Pace({"a.example": {"connections": connections}, "b.example": {"per_minute": per_minute}}, clock)
-             for _ in range(sharers)]  # fmt: skip
+    paces = [
+        Pace({"a.example": {"connections": connections}, "b.example": {"per_minute": per_minute}}, clock)
+        for _ in range(sharers)
+    ]
     for place, pace in enumerate(paces):
         pace.share(place, sharers)
     asked = [[pace.wait("u@a.example") for _ in range(20)] for pace in paces]
@@ -88,10 +90,17 @@ def test_an_acceptance_ends_the_trouble(clock):
     assert pace.wait("u@example.com") == 0.0
 
 
-@pytest.mark.parametrize("limits, wrong", [
-    ({}, 0), ({"a.example": {"connections": 1, "per_minute": 0.5}}, 0), ([], 1), ({"a.example": 7}, 1),
-    ({"a.example": {"speed": 1}}, 1), ({"a.example": {"connections": 0}, "b.example": {"per_minute": True}}, 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "limits, wrong",
+    [
+        ({}, 0),
+        ({"a.example": {"connections": 1, "per_minute": 0.5}}, 0),
+        ([], 1),
+        ({"a.example": 7}, 1),
+        ({"a.example": {"speed": 1}}, 1),
+        ({"a.example": {"connections": 0}, "b.example": {"per_minute": True}}, 2),
+    ],
+)
 def test_limits_that_cannot_be_meant_are_told(limits, wrong):
     assert len(problems(limits)) == wrong
 

@@ -45,13 +45,16 @@ def test_acts_go_from_prepare_to_stop(delivery):
     assert delivery.state == State.STOPPED
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("confirm", "DM{pk}", "--as", "preparer"), "do not hold the role"),
-    (("confirm", "DM{pk}", "--as", "nobody"), "no user 'nobody'"),
-    (("confirm", "DM999", "--as", "starter"), "no delivery DM999"),
-    (("pause", "DM{pk}", "--as", "starter"), "cannot be paused"),
-    (("watch", "DM"), "write its code"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("confirm", "DM{pk}", "--as", "preparer"), "do not hold the role"),
+        (("confirm", "DM{pk}", "--as", "nobody"), "no user 'nobody'"),
+        (("confirm", "DM999", "--as", "starter"), "no delivery DM999"),
+        (("pause", "DM{pk}", "--as", "starter"), "cannot be paused"),
+        (("watch", "DM"), "write its code"),
+    ],
+)
 def test_a_refusal_is_one_line(ready, preparer, arguments, words):
     with pytest.raises(CommandError) as refusal:
         manage(*(part.format(pk=ready.pk) for part in arguments))

@@ -13,18 +13,17 @@ pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
 TWICE = {
-    "one address in a delivery": (
-        SendingLog, lambda d: {"delivery": d, "address": "ann@example.com", "date": NOW}
-    ),
+    "one address in a delivery": (SendingLog, lambda d: {"delivery": d, "address": "ann@example.com", "date": NOW}),
     "one execution in a slot": (
-        Delivery, lambda d: {"message": d.message, "campaign": d.campaign, "label": "x", "parent": d, "slot": NOW}
+        Delivery,
+        lambda d: {"message": d.message, "campaign": d.campaign, "label": "x", "parent": d, "slot": NOW},
     ),
     "one number of a batch": (Batch, lambda d: {"delivery": d, "number": 77}),
     "one volume of a cause": (ExclusionCause, lambda d: {"delivery": d, "cause": Reason.DUPLICATE}),
     "one report by its key": (FeedbackEvent, lambda _d: {"source": 1, "kind": 1, "key": "k", "at": NOW}),
     "one standing of an address": (QuarantinedAddress, lambda _d: {"address": "ann@example.com"}),
     "one link in a place": (TrackedUrl, lambda d: {"delivery": d, "place": 0, "kind": "tracked", "part": "HTML"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("model, fields", TWICE.values(), ids=TWICE)

@@ -35,17 +35,20 @@ def test_a_correct_message_passes(delivery):
     assert not set(found(delivery)) & {code for code, rule in CONTROL_RULES.items() if not rule.content}
 
 
-@pytest.mark.parametrize("field, value, code, severity", [
-    ("audience", None, "target-missing", "error"),
-    ("audience", Audience(kind="filter", conditions=[{"field": "salary", "op": "is"}]), "target-missing", "error"),
-    ("sender_address", "boss@elsewhere.test", "sender-domain", "error"),
-    ("sender_address", "boss@sub.example.com", "sender-domain", "error"),
-    ("subject", "", "subject-missing", "error"),
-    ("html", "<p>{{ first_name </p>", "syntax", "error"),
-    ("html", "<p>{{ attributes.plam }}</p>", "syntax", "error"),
-    ("html", ATTACK, "work", "error"),
-    ("text", "No way out", "optout-missing", "warning"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value, code, severity",
+    [
+        ("audience", None, "target-missing", "error"),
+        ("audience", Audience(kind="filter", conditions=[{"field": "salary", "op": "is"}]), "target-missing", "error"),
+        ("sender_address", "boss@elsewhere.test", "sender-domain", "error"),
+        ("sender_address", "boss@sub.example.com", "sender-domain", "error"),
+        ("subject", "", "subject-missing", "error"),
+        ("html", "<p>{{ first_name </p>", "syntax", "error"),
+        ("html", "<p>{{ attributes.plam }}</p>", "syntax", "error"),
+        ("html", ATTACK, "work", "error"),
+        ("text", "No way out", "optout-missing", "warning"),
+    ],
+)
 def test_a_fault_of_the_message_is_found(delivery, field, value, code, severity):
     setattr(delivery.message, field, value)
     assert found(delivery)[code] == severity == CONTROL_RULES[code].level
@@ -56,18 +59,32 @@ def test_content_that_is_empty_is_an_error(delivery):
     assert found(delivery)["content-empty"] == "error"
 
 
-@pytest.mark.parametrize("masks, blamed", [
-    ("example.com", False), ("EXAMPLE.com\n", False), ("example.org\nexample.com", False), ("*.com", False),
-    ("", True), ("example.co", True), ("*.example.com", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "masks, blamed",
+    [
+        ("example.com", False),
+        ("EXAMPLE.com\n", False),
+        ("example.org\nexample.com", False),
+        ("*.com", False),
+        ("", True),
+        ("example.co", True),
+        ("*.example.com", True),
+    ],
+)
 def test_the_brand_says_which_domains_may_send(delivery, masks, blamed):
     delivery.message.brand.sender_domains = masks
     assert ("sender-domain" in found(delivery)) is blamed
 
 
-@pytest.mark.parametrize("masks, blamed", [
-    ("", False), ("*@example.com", False), ("x@example.com\nnews@*", False), ("*@example.org", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "masks, blamed",
+    [
+        ("", False),
+        ("*@example.com", False),
+        ("x@example.com\nnews@*", False),
+        ("*@example.org", True),
+    ],
+)
 def test_the_routing_says_whose_mail_it_takes(delivery, masks, blamed):
     delivery.routing.sender_masks = masks
     assert ("sender-mask" in found(delivery)) is blamed
@@ -83,16 +100,19 @@ def test_without_an_enabled_routing_nothing_gets_ready(delivery):
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-@pytest.mark.parametrize("contact, end, duration, expected", [
-    (None, None, DAY, {}),
-    (HOUR, 2 * HOUR, 5 * DAY, {}),
-    (HOUR, HOUR, 5 * DAY, {"validity-over": "error"}),
-    (None, -HOUR, 5 * DAY, {"validity-over": "error"}),
-    (-HOUR, None, DAY, {"contact-date-past": "warning"}),
-    (HOUR, None, 5 * DAY, {"duration-clamped": "warning"}),
-    (HOUR, 5 * DAY, DAY, {"duration-clamped": "warning"}),
-    (None, None, 3.5 * DAY, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "contact, end, duration, expected",
+    [
+        (None, None, DAY, {}),
+        (HOUR, 2 * HOUR, 5 * DAY, {}),
+        (HOUR, HOUR, 5 * DAY, {"validity-over": "error"}),
+        (None, -HOUR, 5 * DAY, {"validity-over": "error"}),
+        (-HOUR, None, DAY, {"contact-date-past": "warning"}),
+        (HOUR, None, 5 * DAY, {"duration-clamped": "warning"}),
+        (HOUR, 5 * DAY, DAY, {"duration-clamped": "warning"}),
+        (None, None, 3.5 * DAY, {}),
+    ],
+)
 def test_dates_that_do_not_fit_are_found(delivery, contact, end, duration, expected):
     now = timezone.now()
     delivery.message.schedule = Schedule(
@@ -121,11 +141,19 @@ def test_the_phases_of_the_table_are_those_of_the_domain():
     assert phases["syntax"] is Phase.START_OF_PERSONALIZATION
 
 
-@pytest.mark.parametrize("reply_to, brands_own, told", [
-    ("", "", False), ("desk@example.com", "", False), ("desk@EXAMPLE.com", "", False),
-    ("me@elsewhere.example", "", True), ("me@sub.example.com", "", True), ("", "box@partner.example", False),
-    ("Box@partner.example", "box@partner.example", False), ("me@elsewhere.example", "box@partner.example", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "reply_to, brands_own, told",
+    [
+        ("", "", False),
+        ("desk@example.com", "", False),
+        ("desk@EXAMPLE.com", "", False),
+        ("me@elsewhere.example", "", True),
+        ("me@sub.example.com", "", True),
+        ("", "box@partner.example", False),
+        ("Box@partner.example", "box@partner.example", False),
+        ("me@elsewhere.example", "box@partner.example", True),
+    ],
+)
 def test_a_reply_to_outside_the_brands_domains_is_a_warning(delivery, reply_to, brands_own, told):
     delivery.message.reply_to, delivery.message.brand.reply_to = reply_to, brands_own
     assert found(delivery).get("reply-to-domain") == ("warning" if told else None)
@@ -149,7 +177,13 @@ def test_the_form_tells_of_a_foreign_reply_to_beside_the_field_and_with_the_prob
 
 def test_an_administrator_who_lets_a_brands_answers_go_elsewhere_is_told(client, admin_user, brand):
     client.force_login(admin_user)
-    values = {"label": "Acme", "sender_name": "Acme", "sender_address": "news@example.com", "unit": brand.unit_id,
-              "sender_domains": "example.com", "reply_to": "box@partner.example"}  # fmt: skip
+    values = {
+        "label": "Acme",
+        "sender_name": "Acme",
+        "sender_address": "news@example.com",
+        "unit": brand.unit_id,
+        "sender_domains": "example.com",
+        "reply_to": "box@partner.example",
+    }
     page = client.post(reverse("admin:campaigns_brand_change", args=[brand.pk]), values, follow=True)
     assert "Answers go to box@partner.example" in page.content.decode()

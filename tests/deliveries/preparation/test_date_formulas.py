@@ -79,14 +79,26 @@ def test_a_formula_that_cannot_be_computed_stops_the_preparation_and_says_why(ma
 def test_the_form_shows_what_is_wrong_with_a_formula_and_keeps_it(client, message, starter):
     client.force_login(starter)
     data = {
-        "label": "Spring", "campaign": message.campaign_id, "brand": message.brand_id, "audience": message.audience_id,
-        "control_group-TOTAL_FORMS": 0, "control_group-INITIAL_FORMS": 0,
-        "tracking-TOTAL_FORMS": 0, "tracking-INITIAL_FORMS": 0,
-        "schedule-TOTAL_FORMS": 1, "schedule-INITIAL_FORMS": 0, "recurrence-TOTAL_FORMS": 0,
-        "recurrence-INITIAL_FORMS": 0, "schedule-0-mode": "formula", "schedule-0-contact_date_0": "2100-01-01",
-        "schedule-0-contact_date_1": "09:00", "schedule-0-formula": "{{ renewl }}", "schedule-0-wave_limit": "10",
-        "schedule-0-wave_interval": "1:00:00", "schedule-0-delivery_duration": "5 00:00:00",
-    }  # fmt: skip
+        "label": "Spring",
+        "campaign": message.campaign_id,
+        "brand": message.brand_id,
+        "audience": message.audience_id,
+        "control_group-TOTAL_FORMS": 0,
+        "control_group-INITIAL_FORMS": 0,
+        "tracking-TOTAL_FORMS": 0,
+        "tracking-INITIAL_FORMS": 0,
+        "schedule-TOTAL_FORMS": 1,
+        "schedule-INITIAL_FORMS": 0,
+        "recurrence-TOTAL_FORMS": 0,
+        "recurrence-INITIAL_FORMS": 0,
+        "schedule-0-mode": "formula",
+        "schedule-0-contact_date_0": "2100-01-01",
+        "schedule-0-contact_date_1": "09:00",
+        "schedule-0-formula": "{{ renewl }}",
+        "schedule-0-wave_limit": "10",
+        "schedule-0-wave_interval": "1:00:00",
+        "schedule-0-delivery_duration": "5 00:00:00",
+    }
     answer = client.post(f"/admin/campaigns/message/{message.pk}/change/", data)
     page = answer.content.decode()
     assert "no field is called" in page and "renewl" in page

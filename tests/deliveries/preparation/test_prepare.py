@@ -81,11 +81,17 @@ def test_everybody_gets_a_pending_row_in_a_full_batch(delivery, starter):
     prepare(delivery, starter)
     assert (delivery.state, delivery.progress) == (State.READY, 100)
     assert [(b.number, b.total, b.pending) for b in delivery.batches.order_by("number")] == [
-        (1, 2, 2), (2, 2, 2), (3, 2, 2), (4, 1, 1),
-    ]  # fmt: skip
+        (1, 2, 2),
+        (2, 2, 2),
+        (3, 2, 2),
+        (4, 1, 1),
+    ]
     assert [row["n"] for row in SendingLog.objects.values("batch").annotate(n=Count("pk")).order_by("batch")] == [
-        2, 2, 2, 1,
-    ]  # fmt: skip
+        2,
+        2,
+        2,
+        1,
+    ]
     assert counters(delivery).balances
 
 
@@ -96,9 +102,12 @@ def test_each_cause_takes_its_own_and_zeros_are_listed(delivery, starter):
     prepare(delivery, starter)
     causes = {c.cause: c.volume for c in delivery.exclusion_causes.all()}
     assert causes == {
-        Reason.ADDRESS_EMPTY: 1, Reason.BAD_QUALITY: 1, Reason.DENYLISTED: 1, Reason.QUARANTINED: 1,
+        Reason.ADDRESS_EMPTY: 1,
+        Reason.BAD_QUALITY: 1,
+        Reason.DENYLISTED: 1,
+        Reason.QUARANTINED: 1,
         Reason.DUPLICATE: 1,
-    }  # fmt: skip
+    }
     assert (delivery.targeted, delivery.excluded, delivery.to_deliver) == (7, 5, 2)
     Profile.objects.exclude(email="good@example.com").delete()
     assert set(prepare(delivery, starter).exclusion_causes.values_list("volume", flat=True)) == {0}
@@ -115,13 +124,18 @@ def oracle(people, held):
         address = email.replace("bücher", "xn--bcher-kva")
         status = held.get(address)
         cause = (
-            Reason.ADDRESS_EMPTY if not email
-            else Reason.BAD_QUALITY if email in ("bad", "a@x.example.")
-            else Reason.DENYLISTED if opt_out or opt_out_email or status == QuarantinedAddress.Status.DENYLIST
-            else Reason.QUARANTINED if status == QuarantinedAddress.Status.QUARANTINE
-            else Reason.DUPLICATE if address in taken
+            Reason.ADDRESS_EMPTY
+            if not email
+            else Reason.BAD_QUALITY
+            if email in ("bad", "a@x.example.")
+            else Reason.DENYLISTED
+            if opt_out or opt_out_email or status == QuarantinedAddress.Status.DENYLIST
+            else Reason.QUARANTINED
+            if status == QuarantinedAddress.Status.QUARANTINE
+            else Reason.DUPLICATE
+            if address in taken
             else None
-        )  # fmt: skip
+        )
         taken |= {address} if cause is None else set()
         causes.append(cause)
     return causes
@@ -148,23 +162,59 @@ def test_each_profile_has_the_first_cause_that_holds(delivery, starter, people, 
     assert counters(delivery).balances
 
 
-@pytest.mark.parametrize("address", [
-    "a@example.com", "A.B+c@Example.Com", "a!#$%&'*+-/=?^_`{|}~@x-y.example", "a" * 64 + "@example.com",
-    f"a@{'l' * 63}.example", "a@1.example", "a@xn--bcher-kva.example", "a@x--y.example",
-    f"a@{'.'.join(['l' * 49] * 5)}.ex",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@example.com",
+        "A.B+c@Example.Com",
+        "a!#$%&'*+-/=?^_`{|}~@x-y.example",
+        "a" * 64 + "@example.com",
+        f"a@{'l' * 63}.example",
+        "a@1.example",
+        "a@xn--bcher-kva.example",
+        "a@x--y.example",
+        f"a@{'.'.join(['l' * 49] * 5)}.ex",
+    ],
+)
 def test_an_address_that_servers_take_is_kept(delivery, starter, address):
     add(address)
     assert prepare(delivery, starter).to_deliver == 1
 
 
-@pytest.mark.parametrize("address", [
-    "a", "@example.com", "a@", "a@b", "a b@example.com", "a@exa mple.com", "a@@example.com", "a@example..com",
-    ".a@example.com", "a.@example.com", "a..b@example.com", "a@-x.example", "a@x-.example", "a@x_y.example",
-    "a@example.com.", "a@example.com\n", "a\r\nb@example.com", "é@example.com", '"a b"@example.com',
-    "a@[192.0.2.1]", "a" * 65 + "@example.com", f"a@{'l' * 64}.example", f"a@{'.'.join(['l' * 49] * 5)}.exam",
-    "a@x\u200b.example", "a@x\u2028.example", "a@x\u00a0y.example", "a@\u2024.example", "a@-ü.example", " ",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a",
+        "@example.com",
+        "a@",
+        "a@b",
+        "a b@example.com",
+        "a@exa mple.com",
+        "a@@example.com",
+        "a@example..com",
+        ".a@example.com",
+        "a.@example.com",
+        "a..b@example.com",
+        "a@-x.example",
+        "a@x-.example",
+        "a@x_y.example",
+        "a@example.com.",
+        "a@example.com\n",
+        "a\r\nb@example.com",
+        "é@example.com",
+        '"a b"@example.com',
+        "a@[192.0.2.1]",
+        "a" * 65 + "@example.com",
+        f"a@{'l' * 64}.example",
+        f"a@{'.'.join(['l' * 49] * 5)}.exam",
+        "a@x\u200b.example",
+        "a@x\u2028.example",
+        "a@x\u00a0y.example",
+        "a@\u2024.example",
+        "a@-ü.example",
+        " ",
+    ],
+)
 def test_an_address_that_servers_refuse_is_left_out(delivery, starter, address):
     if len(address) > 254 and connection.vendor == "postgresql":
         pytest.skip("the column holds no more")

@@ -20,7 +20,7 @@ from campaigns.models import (
     TrackingOptions,
     Typology,
     TypologyRule,
-)  # fmt: skip
+)
 from campaigns.models.units import ROOT, OrganizationalUnit
 from deliveries.lifecycle import commands
 from deliveries.models import Delivery
@@ -47,14 +47,17 @@ def refused(delivery, by):
     return refusal.value.details["changed"]
 
 
-@pytest.mark.parametrize("owner, field, value, part", [
-    ("brand", "sender_domains", "example.net", "brand"),
-    ("brand", "website", "https://example.net/", "brand"),
-    ("brand", "sender_name", "Other", "sender"),
-    ("brand", "sender_address", "other@example.com", "sender"),
-    ("brand", "reply_to", "other@example.com", "sender"),
-    ("audience", "conditions", [{"field": "country", "op": "is", "value": "FR"}], "audience"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "owner, field, value, part",
+    [
+        ("brand", "sender_domains", "example.net", "brand"),
+        ("brand", "website", "https://example.net/", "brand"),
+        ("brand", "sender_name", "Other", "sender"),
+        ("brand", "sender_address", "other@example.com", "sender"),
+        ("brand", "reply_to", "other@example.com", "sender"),
+        ("audience", "conditions", [{"field": "country", "op": "is", "value": "FR"}], "audience"),
+    ],
+)
 def test_a_change_beside_the_message_refuses_and_names_it(ready, starter, owner, field, value, part):
     held = getattr(ready.message, owner)
     setattr(held, field, value)
@@ -210,10 +213,18 @@ def test_unchanged_it_is_confirmed(dated, starter):
 
 # Of a message and its schedule what a seal need not cover: what recipients never see, and what is written by itself.
 UNSEALED = {
-    "message.id", "message.label", "message.description", "message.created_by", "message.created_at",
-    "message.modified_at", "message.locked_at", "message.proof_prefix", "message.hide_proof_number",
-    "schedule.id", "schedule.message",
-}  # fmt: skip
+    "message.id",
+    "message.label",
+    "message.description",
+    "message.created_by",
+    "message.created_at",
+    "message.modified_at",
+    "message.locked_at",
+    "message.proof_prefix",
+    "message.hide_proof_number",
+    "schedule.id",
+    "schedule.message",
+}
 
 
 def test_each_field_of_message_and_schedule_is_sealed_and_has_a_row_or_needs_no_seal():

@@ -93,14 +93,20 @@ def test_a_query_leaves_out_whom_it_finds_and_the_log_names_the_rule(delivery, s
     assert gets_it(prepared) == ["bob"] and balanced(prepared)
     log = prepared.exclusion_logs.get()
     assert (log.address, log.cause, log.words) == (
-        "ann@example.com", Reason.FILTERING_RULE, f"Excluded by a filtering rule ({made.code})",
-    )  # fmt: skip
+        "ann@example.com",
+        Reason.FILTERING_RULE,
+        f"Excluded by a filtering rule ({made.code})",
+    )
 
 
-@pytest.mark.parametrize("kind, entries", [
-    (Kind.ADDRESSES, "ANN@example.com \n\nnobody@example.org"), (Kind.DOMAINS, "Example.com\nexample.net"),
-    (Kind.ADDRESSES, "ann@example.com\nann@example.com"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, entries",
+    [
+        (Kind.ADDRESSES, "ANN@example.com \n\nnobody@example.org"),
+        (Kind.DOMAINS, "Example.com\nexample.net"),
+        (Kind.ADDRESSES, "ann@example.com\nann@example.com"),
+    ],
+)
 def test_listed_addresses_and_domains_are_left_out_and_only_their_number_is_revealed(
     delivery, starter, typology, kind, entries
 ):
@@ -193,9 +199,14 @@ def test_a_message_has_its_own_typology_or_the_default_one(delivery, starter, ty
 def got(address, when, *, status=LogStatus.SENT, state=State.FINISHED, message, profile=None, **also):
     """Another delivery of which the profile with this address got, or is to get, a message at that time."""
     other = Delivery.objects.create(
-        message=message, campaign=message.campaign, label="Other", state=state, first_due_at=when,
-        finished_at=when + DAY / 24 if state == State.FINISHED else None, **also,
-    )  # fmt: skip
+        message=message,
+        campaign=message.campaign,
+        label="Other",
+        state=state,
+        first_due_at=when,
+        finished_at=when + DAY / 24 if state == State.FINISHED else None,
+        **also,
+    )
     relayed = {"relayed_at": when} if status == LogStatus.SENT else {"due_at": when}
     profile = profile or Profile.objects.get(email=address)
     SendingLog.objects.create(
@@ -238,10 +249,18 @@ def test_who_would_exceed_the_threshold_with_this_one_is_left_out(
     assert (prepare(dated, starter).to_deliver == 0) is left_out
 
 
-@pytest.mark.parametrize("number, past, left_out", [
-    ("3", 2, False), ("2", 2, True), ("0", 0, True), ("many", 2, True), ("many", 1, False), (None, 2, True),
-    (None, 1, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "number, past, left_out",
+    [
+        ("3", 2, False),
+        ("2", 2, True),
+        ("0", 0, True),
+        ("many", 2, True),
+        ("many", 1, False),
+        (None, 2, True),
+        (None, 1, False),
+    ],
+)
 def test_the_threshold_may_be_each_profiles_own_and_else_is_the_rules(
     dated, starter, typology, message, number, past, left_out
 ):
@@ -252,13 +271,20 @@ def test_the_threshold_may_be_each_profiles_own_and_else_is_the_rules(
     assert (prepare(dated, starter).to_deliver == 0) is left_out
 
 
-@pytest.mark.parametrize("status, state, counted", [
-    (LogStatus.SENT, State.FINISHED, True), (LogStatus.SENT, State.STOPPED, True),
-    (LogStatus.PENDING, State.IN_PROGRESS, True), (LogStatus.IN_DOUBT, State.IN_PROGRESS, True),
-    (LogStatus.FAILED, State.FINISHED, False), (LogStatus.CANCELLED, State.STOPPED, False),
-    (LogStatus.IGNORED, State.FINISHED, False), (LogStatus.PENDING, State.PREPARATION_FAILED, False),
-    (LogStatus.PENDING, State.READY, False),  # nobody gave it a date
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "status, state, counted",
+    [
+        (LogStatus.SENT, State.FINISHED, True),
+        (LogStatus.SENT, State.STOPPED, True),
+        (LogStatus.PENDING, State.IN_PROGRESS, True),
+        (LogStatus.IN_DOUBT, State.IN_PROGRESS, True),
+        (LogStatus.FAILED, State.FINISHED, False),
+        (LogStatus.CANCELLED, State.STOPPED, False),
+        (LogStatus.IGNORED, State.FINISHED, False),
+        (LogStatus.PENDING, State.PREPARATION_FAILED, False),
+        (LogStatus.PENDING, State.READY, False),  # nobody gave it a date
+    ],
+)
 def test_what_was_sent_or_is_scheduled_counts_and_nothing_else(
     dated, starter, typology, other_message, status, state, counted
 ):
@@ -331,9 +357,16 @@ def group(delivery, **fields):
     made.save()
 
 
-@pytest.mark.parametrize("limits, size", [
-    ({"percent": 20}, 2), ({"size": 3}, 3), ({"percent": 50, "size": 4}, 4), ({"percent": 9}, 0), ({"size": 99}, 8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "limits, size",
+    [
+        ({"percent": 20}, 2),
+        ({"size": 3}, 3),
+        ({"percent": 50, "size": 4}, 4),
+        ({"percent": 9}, 0),
+        ({"size": 99}, 8),
+    ],
+)
 def test_a_random_group_is_limited_by_the_percentage_of_the_whole_target_or_a_size(delivery, starter, limits, size):
     people(8)
     add("", "bad")
@@ -356,10 +389,15 @@ def test_a_random_group_is_the_same_when_prepared_again_and_another_in_another_d
     assert held(prepare(commands.create_delivery(message, starter), starter)) != first
 
 
-@pytest.mark.parametrize("field, descending, found", [
-    ("city", True, ["p2", "p3"]), ("city", False, ["p0", "p1"]),
-    ("attributes.spent", True, ["p1", "p2"]), ("attributes.spent", False, ["p0", "p2"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, descending, found",
+    [
+        ("city", True, ["p2", "p3"]),
+        ("city", False, ["p0", "p1"]),
+        ("attributes.spent", True, ["p1", "p2"]),
+        ("attributes.spent", False, ["p0", "p2"]),
+    ],
+)
 def test_the_first_after_a_sort_are_extracted_numbers_by_size_and_the_missing_last(
     delivery, starter, field, descending, found
 ):
@@ -404,9 +442,14 @@ def test_a_group_that_is_gone_leaves_nothing_behind(delivery, starter, monkeypat
 # --- levels and seal ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level, state", [
-    (None, State.READY), ("off", State.READY), ("error", State.PREPARATION_FAILED),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "level, state",
+    [
+        (None, State.READY),
+        ("off", State.READY),
+        ("error", State.PREPARATION_FAILED),
+    ],
+)
 def test_a_typology_switches_a_control_rule_off_or_makes_it_an_error(delivery, starter, typology, level, state):
     type(typology).objects.update(levels={"target-empty": level} if level else {})
     commands.prepare(delivery, starter)
@@ -452,10 +495,16 @@ def _group(message):
     ControlGroup.objects.create(message=message, extraction="random", percent=10)
 
 
-@pytest.mark.parametrize("edit, part", [
-    (_edit_rule, "typology"), (_edit_levels, "typology"), (_other_typology, "typology"), (_rest, "typology"),
-    (_group, "control group"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "edit, part",
+    [
+        (_edit_rule, "typology"),
+        (_edit_levels, "typology"),
+        (_other_typology, "typology"),
+        (_rest, "typology"),
+        (_group, "control group"),
+    ],
+)
 def test_typology_rules_and_control_group_are_sealed(delivery, starter, typology, edit, part):
     rule(typology, Kind.FATIGUE)
     prepared = prepare(delivery, starter)

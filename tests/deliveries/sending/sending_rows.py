@@ -31,10 +31,17 @@ def sending_delivery(
     """A delivery In progress with `recipients` due rows user0@example.net … in batches; `changed`: its other fields."""
     past = timezone.now() - timedelta(seconds=5)
     values = {
-        "label": "Spring", "state": State.IN_PROGRESS, "content": CONTENT, "preparation": 1, "targeted": recipients,
-        "to_deliver": recipients, "confirmed_at": past, "contact_date": past, "started_at": past,
+        "label": "Spring",
+        "state": State.IN_PROGRESS,
+        "content": CONTENT,
+        "preparation": 1,
+        "targeted": recipients,
+        "to_deliver": recipients,
+        "confirmed_at": past,
+        "contact_date": past,
+        "started_at": past,
         "validity_end": past + timedelta(days=3),
-    }  # fmt: skip
+    }
     delivery = Delivery.objects.create(
         message=message, campaign=message.campaign, routing=routing, **(values | changed)
     )
@@ -55,13 +62,17 @@ def add_rows(delivery: Delivery, recipients: int, batch_size: int) -> None:
     SendingLog.objects.bulk_create(
         (
             SendingLog(
-                delivery=delivery, batch=batches[i // batch_size], profile=person, address=person.email, date=past,
+                delivery=delivery,
+                batch=batches[i // batch_size],
+                profile=person,
+                address=person.email,
+                date=past,
                 due_at=past,
             )
             for i, person in enumerate(people)
         ),
         batch_size=5000,
-    )  # fmt: skip
+    )
 
 
 def figures(delivery: Delivery) -> dict[str, int]:

@@ -10,19 +10,39 @@ from typing import Any
 # What a text could become, tried in this order until the form takes one; the kind of the input narrows it, and what the
 # field is called puts what is likely first.
 TEXTS = (
-    "{} again", "other", "7", "https://other.example/", '{"other": "x"}', '{"*": {"connections": 2}}',
-    "SMTP_PASSWORD_OTHER", "first_name",
-)  # fmt: skip
+    "{} again",
+    "other",
+    "7",
+    "https://other.example/",
+    '{"other": "x"}',
+    '{"*": {"connections": 2}}',
+    "SMTP_PASSWORD_OTHER",
+    "first_name",
+)
 BY_NAME = {
-    "zone": "Asia/Tokyo", "waves": "50%", "interval": "03:04:05", "duration": "03:04:05", "gap": "03:04:05",
-    "every": "03:04:05", "cron": "30 * * * *", "attributes": '{"other": "x"}', "password": "SMTP_PASSWORD_OTHER",
-    "limits": '{"*": {"connections": 2}}', "entries": "ann@example.com", "condition": "first_name", "host": "localhost",
-    "name": "other", "email": "outsider@example.net",
-}  # fmt: skip
+    "zone": "Asia/Tokyo",
+    "waves": "50%",
+    "interval": "03:04:05",
+    "duration": "03:04:05",
+    "gap": "03:04:05",
+    "every": "03:04:05",
+    "cron": "30 * * * *",
+    "attributes": '{"other": "x"}',
+    "password": "SMTP_PASSWORD_OTHER",
+    "limits": '{"*": {"connections": 2}}',
+    "entries": "ann@example.com",
+    "condition": "first_name",
+    "host": "localhost",
+    "name": "other",
+    "email": "outsider@example.net",
+}
 BY_KIND = {
-    "number": ("7", "3", "2", "1", "0", "26"), "email": ("outsider@example.net", "other@example.com"),
-    "url": ("https://other.example/",), "date": ("2100-01-02", "2026-02-03", "2001-02-03"), "time": ("03:04:05",),
-}  # fmt: skip
+    "number": ("7", "3", "2", "1", "0", "26"),
+    "email": ("outsider@example.net", "other@example.com"),
+    "url": ("https://other.example/",),
+    "date": ("2100-01-02", "2026-02-03", "2001-02-03"),
+    "time": ("03:04:05",),
+}
 _BY_CLASS = {"vDateField": "date", "vTimeField": "time", "vIntegerField": "number", "vURLField": "url"}
 
 

@@ -48,9 +48,21 @@ from .page_controls import Control, controls, posting
 
 # What decides over the form in which something leaves, and who may confirm it: each field of these is to be tried.
 FORMED: tuple[type[models.Model], ...] = (
-    Message, Schedule, Recurrence, ControlGroup, TrackingOptions, Brand, Audience, Typology, TypologyRule, Campaign,
-    OrganizationalUnit, Routing, TestProfile, NeverTracked,
-)  # fmt: skip
+    Message,
+    Schedule,
+    Recurrence,
+    ControlGroup,
+    TrackingOptions,
+    Brand,
+    Audience,
+    Typology,
+    TypologyRule,
+    Campaign,
+    OrganizationalUnit,
+    Routing,
+    TestProfile,
+    NeverTracked,
+)
 Rows = dict[tuple[str, Any, str], Any]
 
 
@@ -243,27 +255,55 @@ def _values(one: Any, held: Any) -> list[Any]:
     if getattr(one, "choices", None) and not isinstance(one, serializers.MultipleChoiceField):
         return [choice for choice in one.choices if choice != held]
     kinds: dict[Any, list[Any]] = {
-        serializers.IntegerField: [7, 3, 50], serializers.FloatField: [7.5], serializers.DurationField: ["03:04:05"],
-        serializers.DateTimeField: ["2100-01-02T00:00Z", "2001-01-02T00:00Z"], serializers.DateField: ["2001-02-03"],
-        serializers.TimeField: ["03:04:05"], serializers.ListField: [[], [1, 2], ["x"]],
+        serializers.IntegerField: [7, 3, 50],
+        serializers.FloatField: [7.5],
+        serializers.DurationField: ["03:04:05"],
+        serializers.DateTimeField: ["2100-01-02T00:00Z", "2001-01-02T00:00Z"],
+        serializers.DateField: ["2001-02-03"],
+        serializers.TimeField: ["03:04:05"],
+        serializers.ListField: [[], [1, 2], ["x"]],
         serializers.DictField: [{"other": "x"}],
         serializers.JSONField: [[{"field": "country", "op": "is_empty"}], [{"field": "city", "op": "is_empty"}]],
-    }  # fmt: skip
+    }
     for kind, made in kinds.items():
         if isinstance(one, kind):
             return made
     texts = (
-        f"{held or ''} again", "other@example.com", "https://other.example/", "50%", "Asia/Tokyo", "30 * * * *", "city",
-    )  # fmt: skip
+        f"{held or ''} again",
+        "other@example.com",
+        "https://other.example/",
+        "50%",
+        "Asia/Tokyo",
+        "30 * * * *",
+        "city",
+    )
     return [*texts, *([""] if held else [])]
 
 
 # Forms, which are read above; redirects; pages that only show; and the doors of those who have no account.
 PASSED_OVER = (
-    "_add", "_change", "_changelist", "login", "logout", "_history", "RedirectView", "_logs", "_log", "-logs",
-    "-report", "-urls", "-rows", "-clicks", "_deployment", "_executions", "_causes", "_in_doubt", "_proofs", "index",
+    "_add",
+    "_change",
+    "_changelist",
+    "login",
+    "logout",
+    "_history",
+    "RedirectView",
+    "_logs",
+    "_log",
+    "-logs",
+    "-report",
+    "-urls",
+    "-rows",
+    "-clicks",
+    "_deployment",
+    "_executions",
+    "_causes",
+    "_in_doubt",
+    "_proofs",
+    "index",
     "app_list",
-)  # fmt: skip
+)
 
 
 def _posts(actor: Actor, things: dict[str, Any]) -> Iterator[Road]:

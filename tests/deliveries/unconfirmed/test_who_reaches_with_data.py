@@ -113,15 +113,21 @@ WITHOUT_ANN = {name: words for name, words in USUAL.items() if name != ANN}
 PREPARERS, ADMINISTRATORS = "PSU", "AU"
 TABLE = {
     "a value of a profile": Row(
-        patch(ANN, first_name="Zed"), ("profile-detail", "patch"), PREPARERS,
-        USUAL | {ANN: "Hello Zed"}, USUAL | {ANN: "Hello Zed"},
+        patch(ANN, first_name="Zed"),
+        ("profile-detail", "patch"),
+        PREPARERS,
+        USUAL | {ANN: "Hello Zed"},
+        USUAL | {ANN: "Hello Zed"},
     ),
     "a value, in bulk": Row(
         bulk, ("profile-bulk", "post"), PREPARERS, USUAL | {ANN: "Hello Zed"}, USUAL | {ANN: "Hello Zed"}
     ),
     "a profile's address": Row(
-        patch(ANN, email="new@example.net"), ("profile-detail", "patch"), PREPARERS,
-        USUAL, WITHOUT_ANN | {"new@example.net": "Hello Ann"},
+        patch(ANN, email="new@example.net"),
+        ("profile-detail", "patch"),
+        PREPARERS,
+        USUAL,
+        WITHOUT_ANN | {"new@example.net": "Hello Ann"},
     ),
     "somebody comes onto the list": Row(
         add_carl, ("audience-members", "post"), PREPARERS, USUAL, USUAL | {CARL: "Hello Carl"}
@@ -142,10 +148,13 @@ TABLE = {
         quarantine_ann, ("quarantinedaddress-list", "post"), ADMINISTRATORS, WITHOUT_ANN, WITHOUT_ANN
     ),
     "an address is freed": Row(
-        free_dan, ("quarantinedaddress-detail", "patch"), ADMINISTRATORS,
-        USUAL, USUAL | {"dan@example.net": "Hello Dan"},
+        free_dan,
+        ("quarantinedaddress-detail", "patch"),
+        ADMINISTRATORS,
+        USUAL,
+        USUAL | {"dan@example.net": "Hello Dan"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("column, stage", [("scheduled", "scheduled"), ("series", "recurring, never asks")])

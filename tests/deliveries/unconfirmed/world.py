@@ -129,10 +129,15 @@ def read(port: int, sender: str, recipient: str, body: bytes) -> Letter | None:
     parts = {part.get_content_type(): neutral(part.get_content()) for part in mail.walk() if not part.is_multipart()}
     used = Routing.objects.filter(delivery__batches__relayed__gt=0, delivery__proof=None).order_by("pk").distinct()
     return Letter(
-        recipient, str(mail["Subject"]), port, tuple(used.values_list(*_WAY)),
+        recipient,
+        str(mail["Subject"]),
+        port,
+        tuple(used.values_list(*_WAY)),
         (str(mail["From"]), str(mail["Reply-To"] or ""), sender.rpartition("@")[2]),
-        neutral(str(mail["Subject"])), parts.get("text/html", ""), parts.get("text/plain", ""),
-    )  # fmt: skip
+        neutral(str(mail["Subject"])),
+        parts.get("text/html", ""),
+        parts.get("text/plain", ""),
+    )
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------

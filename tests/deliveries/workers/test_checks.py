@@ -8,9 +8,16 @@ def ids():
     return {message.id for message in run_checks()}
 
 
-@pytest.mark.parametrize("key, value", [
-    ("timeout", 10), ("retry", 100), ("queue_limit", 50), ("max_attempts", 3), ("catch_up", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("timeout", 10),
+        ("retry", 100),
+        ("queue_limit", 50),
+        ("max_attempts", 3),
+        ("catch_up", True),
+    ],
+)
 def test_an_unsafe_cluster_is_refused(settings, key, value):
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, key: value}
     assert "deliveries.E001" in ids()

@@ -46,10 +46,14 @@ def watchdog(heart, tmp_path, monkeypatch):
         environment = {**os.environ, heartbeat.STOP_FILE: str(tmp_path / "stop")}
         started.append(
             Watchdog(
-                ["sh", "-c", text], environment, stale_after=stale_after, heart=heart.read, ask=heart.ask,
+                ["sh", "-c", text],
+                environment,
+                stale_after=stale_after,
+                heart=heart.read,
+                ask=heart.ask,
                 forget=lambda: None,
             )
-        )  # fmt: skip
+        )
         started[-1].look()
         return started[-1]
 

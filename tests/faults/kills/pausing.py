@@ -117,11 +117,16 @@ def judged(directory: Path, delivery: Any) -> dict[str, Any]:
     found = tally(directory / "sink")
     addresses = set(delivery.sending_logs.filter(status=1).values_list("address", flat=True))
     return {
-        "sent": rows[1], "cancelled": rows[4], "in_doubt": rows[5], "state": str(delivery.get_state_display()),
-        "lost": len(addresses - set(found.recipients)), "duplicates": len(found.duplicates),
-        "accepted": found.accepted, "unbalanced": unbalanced(),
+        "sent": rows[1],
+        "cancelled": rows[4],
+        "in_doubt": rows[5],
+        "state": str(delivery.get_state_display()),
+        "lost": len(addresses - set(found.recipients)),
+        "duplicates": len(found.duplicates),
+        "accepted": found.accepted,
+        "unbalanced": unbalanced(),
         "counted": delivery.batches.aggregate(n=Sum("sent"))["n"],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -28,10 +28,16 @@ class Product:
     def __init__(self, directory: Path, database_url: str, port: int) -> None:
         self.directory, self.port = directory, port
         self.environment = os.environ | {
-            "SECRET_KEY": "cluster-" * 8, "DATA_DIR": str(directory), "HTTPS": "0", "LOG_LEVEL": "WARNING",
-            "DATABASE_URL": database_url, "JOURNAL_DIR": str(directory / "journals"), "WORKERS": "2",
-            "GUARD_STALE_SECONDS": str(STALE_SECONDS), "DJANGO_SETTINGS_MODULE": "config.settings",
-        }  # fmt: skip
+            "SECRET_KEY": "cluster-" * 8,
+            "DATA_DIR": str(directory),
+            "HTTPS": "0",
+            "LOG_LEVEL": "WARNING",
+            "DATABASE_URL": database_url,
+            "JOURNAL_DIR": str(directory / "journals"),
+            "WORKERS": "2",
+            "GUARD_STALE_SECONDS": str(STALE_SECONDS),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+        }
         self.ask("call_command('migrate', verbosity=0)")
         self.guard = subprocess.Popen([sys.executable, "manage.py", "guard"], cwd=ROOT, env=self.environment)
 

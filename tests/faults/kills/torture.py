@@ -83,11 +83,16 @@ def place(database: str) -> Iterator[Path]:
     server = running_postgres(find_program("postgres") or "") if database == "postgres" else nullcontext("")
     with tempfile.TemporaryDirectory(prefix="torture-") as directory, server as url:
         os.environ |= {
-            "SECRET_KEY": "torture-" * 8, "DATA_DIR": directory, "HTTPS": "0", "HOST_ID": "torture",
-            "LOG_LEVEL": "ERROR", "DATABASE_URL": f"{url}postgres" if url else f"sqlite:///{directory}/db.sqlite3",
-            "DJANGO_SETTINGS_MODULE": "config.settings", "JOURNAL_DIR": f"{directory}/journals",
+            "SECRET_KEY": "torture-" * 8,
+            "DATA_DIR": directory,
+            "HTTPS": "0",
+            "HOST_ID": "torture",
+            "LOG_LEVEL": "ERROR",
+            "DATABASE_URL": f"{url}postgres" if url else f"sqlite:///{directory}/db.sqlite3",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "JOURNAL_DIR": f"{directory}/journals",
             "LEASE_SECONDS": str(LEASE_SECONDS),
-        }  # fmt: skip
+        }
         yield Path(directory)
 
 

@@ -33,9 +33,14 @@ def prepare(number: int) -> None:
     call_command("migrate", verbosity=0)
     brand = Brand.objects.create(label="Acme", sender_name="Acme", sender_address="news@example.com")
     message = Message.objects.create(
-        label="Spring", campaign=Campaign.objects.create(label="Spring"), brand=brand, subject="x", html="x", text="x",
+        label="Spring",
+        campaign=Campaign.objects.create(label="Spring"),
+        brand=brand,
+        subject="x",
+        html="x",
+        text="x",
         audience=Audience.objects.create(label="Everybody", kind="all"),
-    )  # fmt: skip
+    )
     routing = Routing.objects.create(label="Fast", breaker_hard=0, breaker_complaints=0)
     sending_delivery(message, routing, number, 100, feedback_service=True, retry_by="server")
 
@@ -68,13 +73,22 @@ def send() -> None:
 def tell() -> None:
     """What came of it."""
     delivery = Delivery.objects.get()
-    json.dump({
-        "figures": figures(delivery), "counted": true_figures(delivery), "events": FeedbackEvent.objects.count(),
-        "rows": sorted(delivery.sending_logs.values_list("address", "status", "failure_type")),
-        "standings": sorted(QuarantinedAddress.objects.values_list("address", "status", "errors")),
-    }, sys.stdout)  # fmt: skip
+    json.dump(
+        {
+            "figures": figures(delivery),
+            "counted": true_figures(delivery),
+            "events": FeedbackEvent.objects.count(),
+            "rows": sorted(delivery.sending_logs.values_list("address", "status", "failure_type")),
+            "standings": sorted(QuarantinedAddress.objects.values_list("address", "status", "errors")),
+        },
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":
-    {"prepare": lambda: prepare(int(sys.argv[2])), "apply": lambda: apply(int(sys.argv[2])), "send": send,
-     "tell": tell}[sys.argv[1]]()  # fmt: skip
+    {
+        "prepare": lambda: prepare(int(sys.argv[2])),
+        "apply": lambda: apply(int(sys.argv[2])),
+        "send": send,
+        "tell": tell,
+    }[sys.argv[1]]()

@@ -100,9 +100,13 @@ def written(subject: str) -> Any:
     campaign, _ = Campaign.objects.get_or_create(label="Spring")
     everybody, _ = Audience.objects.get_or_create(label="Everybody", kind="all")
     return Message.objects.create(
-        label="Race", campaign=campaign, brand=brand, audience=everybody, subject=subject,
+        label="Race",
+        campaign=campaign,
+        brand=brand,
+        audience=everybody,
+        subject=subject,
         text="News: https://example.com/\n{{ unsubscribe_url }}",
-    )  # fmt: skip
+    )
 
 
 def by_api(user: Any, method: str, path: str, body: Any, seen: str = "") -> Any:
@@ -168,18 +172,28 @@ def race_edits(users: list[Any], cookies: Any, rounds: int, report: Report) -> N
         delivery = ready(written(f"Hello {number}"), users[0])
         message = delivery.message
         form = {name: getattr(message, f"{name}_id") for name in ("campaign", "brand", "audience")} | {
-            "label": "Race", "subject": f"By form {number}", "text": message.text,
-            "schedule-TOTAL_FORMS": 0, "schedule-INITIAL_FORMS": 0,
-            "recurrence-TOTAL_FORMS": 0, "recurrence-INITIAL_FORMS": 0,
-            "control_group-TOTAL_FORMS": 0, "control_group-INITIAL_FORMS": 0,
-        }  # fmt: skip
-        together([
-            lambda d=delivery: by_api(
-                users[0], "POST", f"/api/deliveries/{d.pk}/commands/", {"method": "confirm"}, word(d.fingerprint)
-            ),
-            lambda m=message, n=number: by_api(users[0], "PATCH", f"/api/messages/{m.pk}/", {"subject": f"By API {n}"}),
-            lambda m=message, f=form: by_admin(cookies, f"/admin/campaigns/message/{m.pk}/change/", f),
-        ], report)  # fmt: skip
+            "label": "Race",
+            "subject": f"By form {number}",
+            "text": message.text,
+            "schedule-TOTAL_FORMS": 0,
+            "schedule-INITIAL_FORMS": 0,
+            "recurrence-TOTAL_FORMS": 0,
+            "recurrence-INITIAL_FORMS": 0,
+            "control_group-TOTAL_FORMS": 0,
+            "control_group-INITIAL_FORMS": 0,
+        }
+        together(
+            [
+                lambda d=delivery: by_api(
+                    users[0], "POST", f"/api/deliveries/{d.pk}/commands/", {"method": "confirm"}, word(d.fingerprint)
+                ),
+                lambda m=message, n=number: by_api(
+                    users[0], "PATCH", f"/api/messages/{m.pk}/", {"subject": f"By API {n}"}
+                ),
+                lambda m=message, f=form: by_admin(cookies, f"/admin/campaigns/message/{m.pk}/change/", f),
+            ],
+            report,
+        )
         delivery = type(delivery).objects.get(pk=delivery.pk)
         changed, confirmed = bool(changed_since_prepared(delivery)), delivery.state == State.START_PENDING
         report.rounds += 1

@@ -18,8 +18,9 @@ RECIPIENTS = 1500
 def run(url, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "tests.faults.races.feedback_at_once", *map(str, arguments)],
-        env=os.environ | {"DATABASE_URL": url}, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+    )
 
 
 def outcome(url, *at_once):
@@ -31,8 +32,10 @@ def outcome(url, *at_once):
 
 def test_four_at_once_with_a_worker_are_as_one(service):
     with running_postgres(service("postgres")) as server:
-        subprocess.run(["psql", "-q", f"{server}postgres".replace("postgres:", "postgresql:", 1), "-c",
-                        "CREATE DATABASE many"], check=True)  # fmt: skip
+        subprocess.run(
+            ["psql", "-q", f"{server}postgres".replace("postgres:", "postgresql:", 1), "-c", "CREATE DATABASE many"],
+            check=True,
+        )
         one = outcome(f"{server}postgres", ("apply", 0))
         many = outcome(f"{server}many", *(("apply", seed) for seed in range(1, 5)), ("send",))
     assert many["events"] == one["events"] == 2 * RECIPIENTS

@@ -17,28 +17,44 @@ def findings(page: Page) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [
         f"{page.url}: {found['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
-        for found in violations for node in found["nodes"]
-    ]  # fmt: skip
+        for found in violations
+        for node in found["nodes"]
+    ]
 
 
 def addresses(site: Site) -> list[str]:
     """Every kind of page of ours, and each state of the dashboard."""
     tabs = ("log", "sending-logs", "exclusion-logs", "exclusion-causes", "in-doubt")
     message = f"campaigns/message/{site.ids['message']}"
-    others = ("deliveries/delivery/", f"{message}/change/", f"{message}/preview/", "campaigns/message/add/",
-              "campaigns/profile/", "campaigns/audience/1/change/", "campaigns/campaign/1/change/",
-              f"{message}/dashboard/")  # fmt: skip
+    others = (
+        "deliveries/delivery/",
+        f"{message}/change/",
+        f"{message}/preview/",
+        "campaigns/message/add/",
+        "campaigns/profile/",
+        "campaigns/audience/1/change/",
+        "campaigns/campaign/1/change/",
+        f"{message}/dashboard/",
+    )
     return [
-        *(site.delivery(name) for name in DASHBOARDS), *(site.delivery("doubtful", f"{tab}/") for tab in tabs),
-        site.delivery("ready", "confirm/"), site.delivery("sending", "stop/"), site.delivery("stopped", "complete/"),
+        *(site.delivery(name) for name in DASHBOARDS),
+        *(site.delivery("doubtful", f"{tab}/") for tab in tabs),
+        site.delivery("ready", "confirm/"),
+        site.delivery("sending", "stop/"),
+        site.delivery("stopped", "complete/"),
         *(site.url(path) for path in others),
-    ]  # fmt: skip
+    ]
 
 
-@pytest.mark.parametrize("scheme, every", [
-    ("light", 9), ("dark", 11),
-    pytest.param("light", 1, marks=pytest.mark.slow), pytest.param("dark", 1, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "scheme, every",
+    [
+        ("light", 9),
+        ("dark", 11),
+        pytest.param("light", 1, marks=pytest.mark.slow),
+        pytest.param("dark", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing(site, visitor, scheme, every):
     somebody, found = visitor(site, "starter", color_scheme=scheme), []
     for address in addresses(site)[::every]:
@@ -58,8 +74,11 @@ def test_nothing_is_wider_than_a_telephone_or_stopped_by_the_content_policy(site
 def test_confirm_opens_a_dialog_that_cancel_and_escape_leave_without_a_change(site, visitor, picture):
     page = visitor(site, "starter").at("ready")
     dialog = page.get_by_role("dialog", name="Confirm send")
-    for leave in (lambda: dialog.get_by_role("link", name="Cancel").click(), lambda: page.keyboard.press("Escape"),
-                  lambda: dialog.get_by_role("button", name="Close").click()):  # fmt: skip
+    for leave in (
+        lambda: dialog.get_by_role("link", name="Cancel").click(),
+        lambda: page.keyboard.press("Escape"),
+        lambda: dialog.get_by_role("button", name="Close").click(),
+    ):
         page.get_by_role("link", name="Confirm send").click()
         expect(dialog).to_contain_text("12,345 messages leave now.")
         expect(dialog).to_contain_text("Quarantined address")

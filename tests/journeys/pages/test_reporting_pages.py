@@ -39,9 +39,11 @@ def staff_pages(site: Site) -> list[str]:
     """Every page of reporting that staff see."""
     profile = site.read("SELECT MIN(id) FROM campaigns_profile")
     others = (
-        "", f"campaigns/profile/{profile}/touchpoints/", "campaigns/campaign/1/report/",
+        "",
+        f"campaigns/profile/{profile}/touchpoints/",
+        "campaigns/campaign/1/report/",
         "reporting/alertdashboard/add/",
-    )  # fmt: skip
+    )
     return [*(site.delivery("finished", tab) for tab in TABS), *(site.url(path) for path in others)]
 
 
@@ -105,8 +107,9 @@ def test_axe_finds_nothing_in_the_frame_of_a_file_that_grows(exporting, visitor)
     exporting.write(
         "INSERT INTO reporting_export (delivery_id, user_id, key, total, rows, asked_at, seen_at, whole) "
         "SELECT ?, id, ?, 900, 300, '2099-01-01', '2099-01-01', 0 FROM auth_user WHERE username = 'starter'",
-        finished, key,
-    )  # fmt: skip
+        finished,
+        key,
+    )
     somebody = visitor(exporting, "starter", width=360)
     page = somebody.at("finished", f"export-progress/{key}/")
     found = findings(page)

@@ -31,16 +31,22 @@ def office(site: Site) -> Site:
     )
     site.write(
         "INSERT INTO deliveries_webhookendpoint (label, url, kinds, enabled, secret, old_secret, rotated_at, "
-        "created_at) VALUES ('CRM', 'https://hooks.example/', '[]', 1, '', '', ?, ?)", WHEN, WHEN,
-    )  # fmt: skip
+        "created_at) VALUES ('CRM', 'https://hooks.example/', '[]', 1, '', '', ?, ?)",
+        WHEN,
+        WHEN,
+    )
     site.write(
         "INSERT INTO deliveries_webhookcall (uid, endpoint_id, kind, payload, created_at, state, tries_made, due_at) "
-        "VALUES (?, 1, 'test', '{\"type\": \"test\"}', ?, 'waiting', 1, ?)", "0" * 32, WHEN, WHEN,
-    )  # fmt: skip
+        "VALUES (?, 1, 'test', '{\"type\": \"test\"}', ?, 'waiting', 1, ?)",
+        "0" * 32,
+        WHEN,
+        WHEN,
+    )
     site.write(
         "INSERT INTO deliveries_webhooktry (call_id, at, status, words, milliseconds) "
-        "VALUES (1, ?, 500, 'hooks.example: no answer within 5 s', 5000)", WHEN,
-    )  # fmt: skip
+        "VALUES (1, ?, 500, 'hooks.example: no answer within 5 s', 5000)",
+        WHEN,
+    )
     return site
 
 
@@ -49,18 +55,37 @@ def rooms(site: Site) -> list[str]:
     audited, user = "SELECT MAX(id) FROM campaigns_auditentry", "SELECT id FROM auth_user WHERE username = 'preparer'"
     person, group = site.read(user), site.read("SELECT MIN(id) FROM auth_group")
     names = (
-        "campaigns/organizationalunit/", "campaigns/organizationalunit/add/", "campaigns/organizationalunit/2/change/",
-        "auth/user/", "auth/user/add/", f"auth/user/{person}/change/", "auth/group/", f"auth/group/{group}/change/",
-        "campaigns/campaign/1/who/", "campaigns/campaign/1/permissions/",
+        "campaigns/organizationalunit/",
+        "campaigns/organizationalunit/add/",
+        "campaigns/organizationalunit/2/change/",
+        "auth/user/",
+        "auth/user/add/",
+        f"auth/user/{person}/change/",
+        "auth/group/",
+        f"auth/group/{group}/change/",
+        "campaigns/campaign/1/who/",
+        "campaigns/campaign/1/permissions/",
         f"campaigns/campaign/1/permissions/user-manage/{person}/",
-        "tokens/", "second-factor/", "my-notices/",
-        "deliveries/webhookendpoint/", "deliveries/webhookendpoint/add/", "deliveries/webhookendpoint/1/change/",
-        "deliveries/webhookcall/", "deliveries/webhookcall/1/change/",
-        "campaigns/auditentry/", f"campaigns/auditentry/{site.read(audited)}/change/",
-        "deliveries/quarantinedaddress/", "deliveries/quarantinedaddress/add/", "deliveries/quarantinedaddress/repair/",
-        "deliveries/feedbackevent/", "deliveries/qualificationrule/", "deliveries/qualificationrule/try/",
-        "help/", "help/howto/index/", "help/howto/kpi/",
-    )  # fmt: skip
+        "tokens/",
+        "second-factor/",
+        "my-notices/",
+        "deliveries/webhookendpoint/",
+        "deliveries/webhookendpoint/add/",
+        "deliveries/webhookendpoint/1/change/",
+        "deliveries/webhookcall/",
+        "deliveries/webhookcall/1/change/",
+        "campaigns/auditentry/",
+        f"campaigns/auditentry/{site.read(audited)}/change/",
+        "deliveries/quarantinedaddress/",
+        "deliveries/quarantinedaddress/add/",
+        "deliveries/quarantinedaddress/repair/",
+        "deliveries/feedbackevent/",
+        "deliveries/qualificationrule/",
+        "deliveries/qualificationrule/try/",
+        "help/",
+        "help/howto/index/",
+        "help/howto/kpi/",
+    )
     return [site.url(name) for name in names]
 
 

@@ -29,9 +29,14 @@ def traces(delivery: Any, by: Any, person: Any, seed: Any) -> dict[str, int]:
         agent = person.last_name if one == log else "curl"
         TrackingLog.objects.create(delivery=delivery, sending_log=one, type=1, link=0, at=now, agent=agent)
         FeedbackEvent.objects.create(
-            source=1, kind=3, key=str(one.pk), at=now, log_id=one.pk, address=one.address,
+            source=1,
+            kind=3,
+            key=str(one.pk),
+            at=now,
+            log_id=one.pk,
+            address=one.address,
             text=f"550 <{one.address}>",
-        )  # fmt: skip
+        )
     Figures.objects.create(delivery=delivery)
     exclusion = ExclusionLog.objects.create(delivery=delivery, profile=person, address=person.email, cause=9, date=now)
     ExclusionLog.objects.create(delivery=delivery, address="jumbled@beside.example", cause=9, date=now)
@@ -55,6 +60,8 @@ def traces(delivery: Any, by: Any, person: Any, seed: Any) -> dict[str, int]:
         address=person.email, error_text=person.email, last_delivery=delivery
     )
     return {
-        "sendinglog": log.pk, "exclusionlog": exclusion.pk, "quarantinedaddress": quarantined.pk,
+        "sendinglog": log.pk,
+        "exclusionlog": exclusion.pk,
+        "quarantinedaddress": quarantined.pk,
         "deliveryevent": delivery.events.all()[0].pk,
-    }  # fmt: skip
+    }

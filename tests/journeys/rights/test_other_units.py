@@ -26,15 +26,25 @@ pytestmark = pytest.mark.django_db
 MARK = "another unit"
 # What must not be told of B's people: the profile's, the test profile's, and that of somebody who is gone.
 SECRETS = (
-    "bernadette.q@beside.example", "Bernadetta", "Quillfeather", "Zanzibarium", "seedling@beside.example",
-    "Seedlingham", "vanished@beside.example", "mistyped-line", "jumbled@beside.example",
-)  # fmt: skip
+    "bernadette.q@beside.example",
+    "Bernadetta",
+    "Quillfeather",
+    "Zanzibarium",
+    "seedling@beside.example",
+    "Seedlingham",
+    "vanished@beside.example",
+    "mistyped-line",
+    "jumbled@beside.example",
+)
 # What people might look for: beginnings, shorter than what must not be told.
 SOUGHT = tuple(f"q={beginning}&address={beginning}&text={beginning}" for beginning in ("bernadet", "see", "jum"))
 ROLES = {
-    "P": ["Prepare deliveries"], "S": ["Start deliveries", "Export"], "A": ["Administrators"],
-    "D": ["Delivery supervisors", "Prepare deliveries"], "G": ["Prepare deliveries"],
-}  # fmt: skip
+    "P": ["Prepare deliveries"],
+    "S": ["Start deliveries", "Export"],
+    "A": ["Administrators"],
+    "D": ["Delivery supervisors", "Prepare deliveries"],
+    "G": ["Prepare deliveries"],
+}
 
 
 @pytest.fixture
@@ -63,9 +73,12 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     message.traps.add(seed)
     ours = Profile.objects.create(email="ann@own.example", first_name="Ann", unit=own)
     theirs = Profile.objects.create(
-        email="bernadette.q@beside.example", first_name="Bernadetta", last_name="Quillfeather",
-        attributes={"colour": "Zanzibarium"}, unit=beside,
-    )  # fmt: skip
+        email="bernadette.q@beside.example",
+        first_name="Bernadetta",
+        last_name="Quillfeather",
+        attributes={"colour": "Zanzibarium"},
+        unit=beside,
+    )
     gone = Profile.objects.create(email="vanished@beside.example", unit=beside)
     delivery = commands.create_delivery(message, starter)
     commands.prepare(delivery, starter)
@@ -78,10 +91,20 @@ def world(message: Any, routing: Any, starter: Any) -> dict[str, Any]:
     for right in ("view_campaign", "prepare_deliveries", "start_deliveries", "export_logs"):
         assign_perm(right, people["G"], message.campaign)
     things |= {
-        "campaign": message.campaign.pk, "message": message.pk, "brand": message.brand.pk, "profile": theirs.pk,
-        "audience": message.audience.pk, "delivery": delivery.pk, "profileimport": held.pk, "routing": routing.pk,
-        "testprofile": seed.pk, "unit": above.pk, "organizationalunit": above.pk, "user": starter.pk, "group": 1,
-    }  # fmt: skip
+        "campaign": message.campaign.pk,
+        "message": message.pk,
+        "brand": message.brand.pk,
+        "profile": theirs.pk,
+        "audience": message.audience.pk,
+        "delivery": delivery.pk,
+        "profileimport": held.pk,
+        "routing": routing.pk,
+        "testprofile": seed.pk,
+        "unit": above.pk,
+        "organizationalunit": above.pk,
+        "user": starter.pk,
+        "group": 1,
+    }
     logs = dict(delivery.sending_logs.values_list("address", "pk"))
     rows = [logs[theirs.email], logs[seed.email], logs["vanished@beside.example"], logs[ours.email]]
     known = {"uid": "0", "tokens": sign(logs[ours.email]), "ours": ours}

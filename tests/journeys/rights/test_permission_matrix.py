@@ -75,7 +75,8 @@ EXPECTED: dict[str, Rule] = {
     "admin:jsi18n": Rule(STAFF),
     "admin:autocomplete": Rule(),
     "admin:view_on_site": Rule(STAFF, STAFF),  # redirects to the object's page, which asks
-    "help-index": Rule(STAFF), "help": Rule(STAFF),  # the documents
+    "help-index": Rule(STAFF),
+    "help": Rule(STAFF),  # the documents
     # Campaigns
     **model("campaigns_campaign", lists=LISTS, sees=READERS, adds=EVERYWHERE, changes=WRITERS, deletes=WRITERS),
     **model("campaigns_message", lists=LISTS, sees=READERS, adds="PSEHU", changes=WRITERS, deletes=WRITERS),
@@ -97,12 +98,29 @@ EXPECTED: dict[str, Rule] = {
     **model("deliveries_delivery", lists=LISTS, sees=READERS, deletes=WRITERS),
     "admin:deliveries_delivery_history": Rule(STAFF, STAFF),  # redirects to the log, which asks
     "delivery-open": Rule(READERS, WRITERS),
-    **tabs(*(f"admin:deliveries_delivery_{name}" for name in (
-        "deployment", "log", "sending_logs", "sending_log", "exclusion_logs", "exclusion_causes", "executions",
-        "in_doubt",
-    ))),
-    **tabs("delivery-tracking-logs", "delivery-tracked-urls", "delivery-rows", "delivery-report", "delivery-hot-clicks",
-           "campaign-report"),
+    **tabs(
+        *(
+            f"admin:deliveries_delivery_{name}"
+            for name in (
+                "deployment",
+                "log",
+                "sending_logs",
+                "sending_log",
+                "exclusion_logs",
+                "exclusion_causes",
+                "executions",
+                "in_doubt",
+            )
+        )
+    ),
+    **tabs(
+        "delivery-tracking-logs",
+        "delivery-tracked-urls",
+        "delivery-rows",
+        "delivery-report",
+        "delivery-hot-clicks",
+        "campaign-report",
+    ),
     "admin:deliveries_delivery_complete": Rule(STARTERS, STARTERS),
     "admin:deliveries_delivery_confirm": Rule(STARTERS, STARTERS),
     "admin:deliveries_delivery_stop": Rule(STARTERS, STARTERS),
@@ -113,10 +131,12 @@ EXPECTED: dict[str, Rule] = {
     **tabs("admin:deliveries_delivery_proofs"),
     "admin:deliveries_delivery_act": Rule("", STARTERS),  # asked for: confirm
     "admin:deliveries_delivery_resolve": Rule("", STARTERS, body={"decision": "sent", "all": "1"}),
-    "delivery-compute-stats": Rule("", WRITERS), "delivery-copy": Rule(READERS, READERS),
+    "delivery-compute-stats": Rule("", WRITERS),
+    "delivery-copy": Rule(READERS, READERS),
     "delivery-name-url": Rule(WRITERS, WRITERS, body={"label": "Forged"}),
     "delivery-export": Rule("U", "U"),
-    "delivery-export-sending-logs": Rule("U", "U"), "delivery-export-progress": Rule("U", "U"),
+    "delivery-export-sending-logs": Rule("U", "U"),
+    "delivery-export-progress": Rule("U", "U"),
     "delivery-evidence": Rule("AU", "AU"),
     "profile-history": Rule(PEOPLE, PEOPLE),
     # Administration
@@ -137,8 +157,10 @@ EXPECTED: dict[str, Rule] = {
     "campaign-who-may-start": Rule("PSAHU"),
     "unit-list": Rule(ADMINS, ADMINS, body={"label": "Forged", "name": "forged", "parent": "unit"}),
     "unit-detail": Rule(ADMINS, patch=ADMINS, body={"label": "Forged"}),
-    "group-list": Rule(ADMINS), "group-detail": Rule(ADMINS, patch=ADMINS, body={"roles": []}),
-    "person-list": Rule(ADMINS), "person-detail": Rule(ADMINS, patch=ADMINS, body={"roles": []}),
+    "group-list": Rule(ADMINS),
+    "group-detail": Rule(ADMINS, patch=ADMINS, body={"roles": []}),
+    "person-list": Rule(ADMINS),
+    "person-detail": Rule(ADMINS, patch=ADMINS, body={"roles": []}),
     **model("campaigns_nevertracked", lists=ADMINS, sees=ADMINS, adds=ADMINS, changes=ADMINS, deletes=ADMINS),
     **model("reporting_alertdashboard", lists=SUPERVISORS, sees=SUPERVISORS, adds=SUPERVISORS, changes=SUPERVISORS),
     "admin:reporting_alertdashboard_delete": Rule(SUPERVISORS, SUPERVISORS, body={"post": "yes"}),  # history too
@@ -150,15 +172,18 @@ EXPECTED: dict[str, Rule] = {
     "admin:deliveries_webhookendpoint_test": Rule("", ADMINS),
     "admin:deliveries_webhookendpoint_rotate": Rule("", ADMINS),
     **model("deliveries_webhookcall", lists=ADMINS, sees=ADMINS),
-    "api-tokens": Rule(STAFF, STAFF), "my-notices": Rule(STAFF, STAFF),  # one's own
+    "api-tokens": Rule(STAFF, STAFF),
+    "my-notices": Rule(STAFF, STAFF),  # one's own
     "my-time-zone": Rule("", STAFF, body={"zone": "Europe/Paris"}),
     **model("campaigns_proofdomain", lists="PSAU", sees="PSAU", adds=ADMINS, changes=ADMINS, deletes=ADMINS),
     "proofdomain-list": Rule("PSAU", ADMINS, body={"domain": "forged.example"}),
     "proofdomain-detail": Rule("PSAU", delete=ADMINS),
     **model("campaigns_testprofile", lists="PSU", sees="PSU", adds="PSU", changes="PSU", deletes="PSU"),
     # The API: lists show what is readable, so they let in whoever has an account
-    "api-token": Rule(), "api-token-end": Rule(),  # by password and by token alone, not by session
-    "schema": Rule("*"), "api-docs": Rule("*"),  # the format, no data
+    "api-token": Rule(),
+    "api-token-end": Rule(),  # by password and by token alone, not by session
+    "schema": Rule("*"),
+    "api-docs": Rule("*"),  # the format, no data
     "campaign-list": Rule(STAFF, EVERYWHERE, body={"label": "Forged"}),
     "campaign-detail": Rule(READERS, patch=WRITERS, body={"label": "Forged"}),
     "message-list": Rule(STAFF, WRITERS, body={"label": "Forged", "campaign": "campaign", "brand": "brand"}),
@@ -166,8 +191,10 @@ EXPECTED: dict[str, Rule] = {
     "audience-list": Rule("PSAU", EVERYWHERE, body={"label": "Forged", "kind": "all"}),
     "audience-detail": Rule("PSAU", patch=EVERYWHERE, body={"label": "Forged"}),
     "audience-members": Rule("", EVERYWHERE, body={"profiles": ["profile"]}),
-    "typology-list": Rule("PSAU"), "typology-detail": Rule("PSAU", body={"label": "Forged"}),
-    "brand-list": Rule("PSAU"), "brand-detail": Rule("PSAU", body={"label": "Forged"}),
+    "typology-list": Rule("PSAU"),
+    "typology-detail": Rule("PSAU", body={"label": "Forged"}),
+    "brand-list": Rule("PSAU"),
+    "brand-detail": Rule("PSAU", body={"label": "Forged"}),
     "profile-list": Rule("PSAU", EVERYWHERE, body={"email": "forged@example.com"}),
     "profile-detail": Rule("PSAU", patch=EVERYWHERE, body={"city": "Forged"}),
     "profile-bulk": Rule("", EVERYWHERE, body={"profiles": [{"email": "forged@example.com"}]}),
@@ -176,26 +203,46 @@ EXPECTED: dict[str, Rule] = {
     "delivery-duplicate": Rule("", WRITERS),
     "delivery-stats": Rule("", WRITERS),
     "delivery-carry-out": Rule("", STARTERS, body={"method": "confirm"}),
-    **{f"delivery-{name}": Rule(READERS) for name in (
-        "proofs", "verdicts", "events", "exclusion-causes", "exclusion-logs", "kpis", "sending-logs",
-    )},
-    "healthz": Rule("*"), "metrics": Rule(),  # a token or a list of addresses opens metrics
-    "api-tracking-logs": Rule(READERS), "api-tracked-urls": Rule(READERS), "api-figure-rows": Rule(READERS),
-    "api-profile-history": Rule("PSAU"), "profile-consent": Rule("PSAU"),
+    **{
+        f"delivery-{name}": Rule(READERS)
+        for name in (
+            "proofs",
+            "verdicts",
+            "events",
+            "exclusion-causes",
+            "exclusion-logs",
+            "kpis",
+            "sending-logs",
+        )
+    },
+    "healthz": Rule("*"),
+    "metrics": Rule(),  # a token or a list of addresses opens metrics
+    "api-tracking-logs": Rule(READERS),
+    "api-tracked-urls": Rule(READERS),
+    "api-figure-rows": Rule(READERS),
+    "api-profile-history": Rule("PSAU"),
+    "profile-consent": Rule("PSAU"),
     "quarantinedaddress-list": Rule(ADMINS, ADMINS, body={"address": "forged@example.com"}),
     "quarantinedaddress-detail": Rule(ADMINS, patch=ADMINS, delete=ADMINS, body={"status": 0}),
     "webhookendpoint-list": Rule(ADMINS, ADMINS, body={"label": "Forged", "url": "https://hooks.example/"}),
     "webhookendpoint-detail": Rule(ADMINS, patch=ADMINS, delete=ADMINS, body={"enabled": False}),
-    "webhookendpoint-rotate": Rule("", ADMINS), "webhookendpoint-test": Rule("", ADMINS),
-    "webhookcall-list": Rule(ADMINS), "webhookcall-detail": Rule(ADMINS), "webhookcall-replay": Rule("", ADMINS),
+    "webhookendpoint-rotate": Rule("", ADMINS),
+    "webhookendpoint-test": Rule("", ADMINS),
+    "webhookcall-list": Rule(ADMINS),
+    "webhookcall-detail": Rule(ADMINS),
+    "webhookcall-replay": Rule("", ADMINS),
     "apitoken-list": Rule(STAFF, STAFF, body={"label": "Forged", "rights": []}),  # one's own; an administrator: all
     "apitoken-detail": Rule("AU", delete="AU"),
     "api-nothing": Rule(),
     # Doors for recipients and mail services: a token or a secret is the key, an account opens nothing
-    "tracking-open": Rule("*"), "tracking-click": Rule("*"), "tracking-mirror": Rule("*"),
+    "tracking-open": Rule("*"),
+    "tracking-click": Rule("*"),
+    "tracking-mirror": Rule("*"),
     "tracking-optout": Rule("*", "*"),
-    "feedback": Rule(), "feedback-signed": Rule(), "proof-verdict": Rule(),  # by their own secrets
-}  # fmt: skip
+    "feedback": Rule(),
+    "feedback-signed": Rule(),
+    "proof-verdict": Rule(),  # by their own secrets
+}
 
 
 @dataclass(frozen=True)
@@ -236,20 +283,37 @@ def _plain(pattern: str) -> str:
     return pattern.removeprefix("^").replace("/?$", "/").replace("$", "").replace("\\.", ".")
 
 
-ROLES = {"P": ["Prepare deliveries"], "S": ["Start deliveries"], "A": ["Administrators"],
-         "X": ["Prepare deliveries", "Export"]}  # fmt: skip
+ROLES = {
+    "P": ["Prepare deliveries"],
+    "S": ["Start deliveries"],
+    "A": ["Administrators"],
+    "X": ["Prepare deliveries", "Export"],
+}
 RELATED = tuple(f"{role}-{relation}" for role in ROLES for relation in ("own", "above", "below", "beside"))
 
 # Whole logs, and what is everybody's: from a unit below All, nobody reads the former nor writes the latter.
 _WHOLE = (
-    "auditentry", "feedbackevent", "sendinglog", "exclusionlog", "deliveryevent", "trackinglog", "webhook",
-    "typologyrule", "quarantinedaddress", "apitoken-detail",
-)  # fmt: skip
+    "auditentry",
+    "feedbackevent",
+    "sendinglog",
+    "exclusionlog",
+    "deliveryevent",
+    "trackinglog",
+    "webhook",
+    "typologyrule",
+    "quarantinedaddress",
+    "apitoken-detail",
+)
 _EVERYBODYS = ("qualificationrule", "typology", "nevertracked")
 _SHOWING = ("_changelist", "_change", "_history", "_try", "-list", "-detail")
-EXPORTS = frozenset({
-    "delivery-export", "delivery-export-sending-logs", "delivery-export-progress", "delivery-evidence",
-})  # fmt: skip
+EXPORTS = frozenset(
+    {
+        "delivery-export",
+        "delivery-export-sending-logs",
+        "delivery-export-progress",
+        "delivery-evidence",
+    }
+)
 # Routes that name something which lies in a unit.
 _IN_UNIT = (
     "/(campaigns?|messages?|brands?|profiles?|audiences?|delivery|deliveries|routing|profileimport|testprofile|users?|"
@@ -382,35 +446,58 @@ def world(message: Any, routing: Any, starter: Any, preparer: Any, make_user: An
     endpoint = WebhookEndpoint.objects.create(label="Hook", url="https://hooks.example/")
     foreign = api_tokens.give(make_user("owner"), "A program's", [])[0]
     things = {
-        "campaign": message.campaign, "message": message, "brand": message.brand, "profile": profile,
-        "audience": Audience.objects.create(label="A list", kind="list", unit=own), "delivery": delivery,
-        "profileimport": ProfileImport.objects.create(file_name="people.csv", data=b"", unit=own), "routing": routing,
-        "alertdashboard": board, "alert": alert,
+        "campaign": message.campaign,
+        "message": message,
+        "brand": message.brand,
+        "profile": profile,
+        "audience": Audience.objects.create(label="A list", kind="list", unit=own),
+        "delivery": delivery,
+        "profileimport": ProfileImport.objects.create(file_name="people.csv", data=b"", unit=own),
+        "routing": routing,
+        "alertdashboard": board,
+        "alert": alert,
         "quarantinedaddress": QuarantinedAddress.objects.create(address="old@example.com"),
         "qualificationrule": QualificationRule.objects.create(order=1, name="full", pattern="full", type="soft"),
         "feedbackevent": FeedbackEvent.objects.create(source=1, kind=1, key="1", at=timezone.now()),
-        "user": placed("somebody", own), "group": board.group,
-        "auditentry": AuditEntry.objects.order_by("pk")[0], "organizationalunit": own, "unit": own, "sendinglog": row,
+        "user": placed("somebody", own),
+        "group": board.group,
+        "auditentry": AuditEntry.objects.order_by("pk")[0],
+        "organizationalunit": own,
+        "unit": own,
+        "sendinglog": row,
         "exclusionlog": ExclusionLog.objects.create(delivery=delivery, cause=1, date=timezone.now()),
         "deliveryevent": delivery.events.all()[0],
         "trackinglog": TrackingLog.objects.create(
-            delivery=delivery, sending_log=row, type=2, at=timezone.now(), agent=""),
+            delivery=delivery, sending_log=row, type=2, at=timezone.now(), agent=""
+        ),
         "proofdomain": ProofDomain.objects.create(domain="example.com", unit=own),
         "testprofile": TestProfile.objects.create(label="Seed", email="seed@example.com", unit=own),
-        "typology": Typology.objects.create(label="Some"), "typologyrule": TypologyRule.objects.create(label="Some"),
+        "typology": Typology.objects.create(label="Some"),
+        "typologyrule": TypologyRule.objects.create(label="Some"),
         "nevertracked": NeverTracked.objects.create(url="https://example.com/"),
-        "webhookendpoint": endpoint, "webhookcall": webhooks.write_test(endpoint),
-    }  # fmt: skip
+        "webhookendpoint": endpoint,
+        "webhookcall": webhooks.write_test(endpoint),
+    }
     for kind in RELATED:
         role, relation = kind.split("-")
         guests[kind] = placed(kind, tree[relation], *ROLES[role])
     people = {
-        "N": make_user("nobody"), "P": preparer, "S": starter, "A": make_user("chief", "Administrators"),
-        "D": make_user("supervisor", "Delivery supervisors"), **guests,
-        "U": User.objects.create_superuser("root", "root@example.com", "pass-word-9"), "*": None,
-    }  # fmt: skip
-    return {"things": {name: thing.pk for name, thing in things.items()}, "people": people, "row": row.pk,
-            "uid": foreign.uid, "tokens": sign(row.pk)}  # fmt: skip
+        "N": make_user("nobody"),
+        "P": preparer,
+        "S": starter,
+        "A": make_user("chief", "Administrators"),
+        "D": make_user("supervisor", "Delivery supervisors"),
+        **guests,
+        "U": User.objects.create_superuser("root", "root@example.com", "pass-word-9"),
+        "*": None,
+    }
+    return {
+        "things": {name: thing.pk for name, thing in things.items()},
+        "people": people,
+        "row": row.pk,
+        "uid": foreign.uid,
+        "tokens": sign(row.pk),
+    }
 
 
 def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
@@ -419,20 +506,40 @@ def values(address: Address, world: dict[str, Any]) -> dict[str, Any]:
     found = re.search(r"(?:admin/\w+/|api/)([\w-]+?)s?(?:/|\.|<)", address.route)
     named = found[1] if found else ""
     named = {
-        "deliverie": "delivery", "quarantine": "quarantinedaddress", "webhook": "webhookendpoint",
-        "proof-domain": "proofdomain", "webhook-call": "webhookcall", "typologie": "typology",
+        "deliverie": "delivery",
+        "quarantine": "quarantinedaddress",
+        "webhook": "webhookendpoint",
+        "proof-domain": "proofdomain",
+        "webhook-call": "webhookcall",
+        "typologie": "typology",
         "quarantinedaddres": "quarantinedaddress",
-    }.get(named, named)  # fmt: skip
+    }.get(named, named)
     own = things.get("message" if address.name == "admin:view_on_site" else named, 1)
     return {
-        "pk": own, "object_id": own, "object_pk": own, "id": own, "message_id": things["message"],
-        "user_id": things["user"], "group_id": things["group"], "row": world["row"],
-        "uid": world["uid"], "token": getattr(world["tokens"], _PURPOSES.get(address.name, "optout")),
-        "index": 0, "place": 0, "act": "confirm", "name": "to_deliver", "what": "exclusion-logs", "format": "json",
+        "pk": own,
+        "object_id": own,
+        "object_pk": own,
+        "id": own,
+        "message_id": things["message"],
+        "user_id": things["user"],
+        "group_id": things["group"],
+        "row": world["row"],
+        "uid": world["uid"],
+        "token": getattr(world["tokens"], _PURPOSES.get(address.name, "optout")),
+        "index": 0,
+        "place": 0,
+        "act": "confirm",
+        "name": "to_deliver",
+        "what": "exclusion-logs",
+        "format": "json",
         "key": "0" * 32,
-        "provider": "mailgun", "secret": "not-the-secret-" * 2, "content_type_id": _type_of_messages(),
-        "app_label": "campaigns", "url": "nothing/here", "page": "howto/index",
-    }  # fmt: skip
+        "provider": "mailgun",
+        "secret": "not-the-secret-" * 2,
+        "content_type_id": _type_of_messages(),
+        "app_label": "campaigns",
+        "url": "nothing/here",
+        "page": "howto/index",
+    }
 
 
 _PURPOSES = {"tracking-open": "pixel", "tracking-click": "link", "tracking-mirror": "mirror"}

@@ -131,8 +131,13 @@ def test_a_dashboard_above_shows_neither_foreign_names_nor_what_it_told(
     told = Alert.objects.create(dashboard=boards["all"], subject="Letter beside failed", text="Letter beside")
     form = client.get(page(boards["all"])).content.decode()
     alert = reverse("admin:reporting_alert_change", args=[told.pk])
-    pages = [form, *(client.get(reverse(f"admin:reporting_{name}_changelist")).content.decode()
-                     for name in ("alert", "alertdashboard"))]  # fmt: skip
+    pages = [
+        form,
+        *(
+            client.get(reverse(f"admin:reporting_{name}_changelist")).content.decode()
+            for name in ("alert", "alertdashboard")
+        ),
+    ]
     assert "another unit&#x27;s group" in form and "another unit&#x27;s campaign" in form
     assert not any(words in one for one in pages for words in ("watch beside", "Campaign beside", "Letter beside"))
     assert client.get(alert).status_code in (302, 403)

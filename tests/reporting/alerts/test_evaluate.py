@@ -26,9 +26,7 @@ from reporting.models.alert_criteria import Facts, Level, Limits, meets
 from reporting.models.alerts import Alert, AlertCriterion, AlertDashboard
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-BASE = Facts(
-    95, Counters(to_deliver=100, sent=100), NOW - timedelta(hours=1), None, NOW - timedelta(hours=1)
-)  # fmt: skip
+BASE = Facts(95, Counters(to_deliver=100, sent=100), NOW - timedelta(hours=1), None, NOW - timedelta(hours=1))
 SLOW = Facts(
     55, Counters(to_deliver=10_000, sent=500, pending=9_500), NOW - timedelta(hours=1), None, NOW - timedelta(hours=1)
 )

@@ -53,12 +53,17 @@ def store(histories: Sequence[list[Row]], make: Callable[[], Delivery]) -> list[
     )
     logs = SendingLog.objects.bulk_create(
         SendingLog(
-            delivery=batch.delivery, batch=batch if row.status != S.IGNORED else None, status=row.status, date=now,
-            address=f"user{n}@example.com", relayed_at=now if row.status == S.SENT else None,
+            delivery=batch.delivery,
+            batch=batch if row.status != S.IGNORED else None,
+            status=row.status,
+            date=now,
+            address=f"user{n}@example.com",
+            relayed_at=now if row.status == S.SENT else None,
             failure_type=2 if row.status == S.FAILED else 0,
         )
-        for batch, rows in zip(batches, histories, strict=True) for n, row in enumerate(rows)
-    )  # fmt: skip
+        for batch, rows in zip(batches, histories, strict=True)
+        for n, row in enumerate(rows)
+    )
     TrackingLog.objects.bulk_create(
         TrackingLog(delivery_id=log.delivery_id, sending_log=log, type=kind, at=now, machine=machine, version=1)
         for log, row in zip(logs, (row for rows in histories for row in rows), strict=True)
@@ -76,23 +81,37 @@ def truth(rows: list[Row]) -> dict[str, int]:
     """Every figure, counted from the history itself."""
     sums = _sums(rows)
     return {
-        "to_deliver": sums["total"], "sent": sums["sent"] + sums["failed"], "delivered": sums["sent"],
-        "bounces": sums["failed"], "pending": sums["pending"], "cancelled": sums["cancelled"],
+        "to_deliver": sums["total"],
+        "sent": sums["sent"] + sums["failed"],
+        "delivered": sums["sent"],
+        "bounces": sums["failed"],
+        "pending": sums["pending"],
+        "cancelled": sums["cancelled"],
         "in_doubt": sums["in_doubt"],
-        "opens": sum(row.did(OPENING) for row in rows), "clicks": sum(row.did(CLICKING) for row in rows),
+        "opens": sum(row.did(OPENING) for row in rows),
+        "clicks": sum(row.did(CLICKING) for row in rows),
         "people_opens": sum(row.did(OPENING, people=True) for row in rows),
         "people_clicks": sum(row.did(CLICKING, people=True) for row in rows),
         "mirrors": sum(row.did((TrackingType.MIRROR,)) for row in rows),
         "opt_outs": sum(row.did((TrackingType.OPT_OUT,)) for row in rows),
-    }  # fmt: skip
+    }
 
 
 def shown(delivery: Delivery, kpis: Any, sums: Any) -> dict[str, int]:
     """Every figure as the pages show it: in the Deployment block and beside the tracking logs."""
     also = delivery.figures_of
     return {
-        "to_deliver": kpis.to_deliver, "sent": kpis.sent.count, "delivered": kpis.delivered.count,
-        "bounces": kpis.bounces.count, "opens": kpis.opens.count, "clicks": kpis.clicks.count,
-        "people_opens": also.people_opens, "people_clicks": also.people_clicks, "mirrors": also.mirrors,
-        "opt_outs": also.opt_outs, "pending": sums.pending, "cancelled": sums.cancelled, "in_doubt": sums.in_doubt,
-    }  # fmt: skip
+        "to_deliver": kpis.to_deliver,
+        "sent": kpis.sent.count,
+        "delivered": kpis.delivered.count,
+        "bounces": kpis.bounces.count,
+        "opens": kpis.opens.count,
+        "clicks": kpis.clicks.count,
+        "people_opens": also.people_opens,
+        "people_clicks": also.people_clicks,
+        "mirrors": also.mirrors,
+        "opt_outs": also.opt_outs,
+        "pending": sums.pending,
+        "cancelled": sums.cancelled,
+        "in_doubt": sums.in_doubt,
+    }

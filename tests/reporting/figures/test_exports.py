@@ -83,11 +83,26 @@ def test_cells_are_no_formulas(sent: Any, exporter: Any, client: Client) -> None
     assert [row[6] for row in sheet.iter_rows(values_only=True)][1] == "'=HYPERLINK(1)"
 
 
-@pytest.mark.parametrize(("value", "cell"), [
-    ("=1", "'=1"), ("+1", "'+1"), ("-1", "'-1"), ("@x", "'@x"), ("\t1", "'\t1"), ("\r=1", "' =1"),
-    (" =1", "' =1"), ("\n=1", "'\n=1"), ("\uff1d1", "'\uff1d1"), ("a=b", "a=b"), ("", ""),
-    (5, 5), (-5, -5), (None, ""), ("a\x00b", "a b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1", "'=1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@x", "'@x"),
+        ("\t1", "'\t1"),
+        ("\r=1", "' =1"),
+        (" =1", "' =1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (5, 5),
+        (-5, -5),
+        (None, ""),
+        ("a\x00b", "a b"),
+    ],
+)
 def test_a_cell(value: Any, cell: Any) -> None:
     assert safe(value) == cell
 
@@ -114,14 +129,23 @@ def various(sent: Any) -> Any:
     return delivery
 
 
-@pytest.mark.parametrize(("what", "query", "addresses"), [
-    ("sending-logs", "", {"user0", "user1", "user2"}), ("sending-logs", "status=1", {"user0", "user1"}),
-    ("sending-logs", "status=2", {"user2"}), ("sending-logs", "q=USER1", {"user1"}),
-    ("exclusion-logs", "", {"ann", "bob", "ann2"}), ("exclusion-logs", "q=ann", {"ann", "ann2"}),
-    ("exclusion-logs", f"cause={Reason.DENYLISTED:d}", {"ann", "bob"}), ("tracking-logs", "type=1", {"user0", "user1"}),
-    ("tracking-logs", "type=2", {"user0"}), ("tracking-logs", "who=machines", {"user1"}),
-    ("tracking-logs", "who=people", {"user0"}), ("tracking-logs", "link=1", {"user1"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "query", "addresses"),
+    [
+        ("sending-logs", "", {"user0", "user1", "user2"}),
+        ("sending-logs", "status=1", {"user0", "user1"}),
+        ("sending-logs", "status=2", {"user2"}),
+        ("sending-logs", "q=USER1", {"user1"}),
+        ("exclusion-logs", "", {"ann", "bob", "ann2"}),
+        ("exclusion-logs", "q=ann", {"ann", "ann2"}),
+        ("exclusion-logs", f"cause={Reason.DENYLISTED:d}", {"ann", "bob"}),
+        ("tracking-logs", "type=1", {"user0", "user1"}),
+        ("tracking-logs", "type=2", {"user0"}),
+        ("tracking-logs", "who=machines", {"user1"}),
+        ("tracking-logs", "who=people", {"user0"}),
+        ("tracking-logs", "link=1", {"user1"}),
+    ],
+)
 def test_a_file_holds_what_the_list_was_narrowed_to(
     various: Any, exporter: Any, client: Client, what: str, query: str, addresses: set[str]
 ) -> None:

@@ -32,9 +32,15 @@ pytestmark = pytest.mark.django_db
 
 def add(log: SendingLog, kind: int, machine: bool = False) -> None:
     TrackingLog.objects.create(
-        delivery_id=log.delivery_id, sending_log=log, type=kind, at=timezone.now(), machine=machine,
-        version=bot_detection.VERSION, agent="Mozilla/5.0 (X11)", rule="burst" if machine else "",
-    )  # fmt: skip
+        delivery_id=log.delivery_id,
+        sending_log=log,
+        type=kind,
+        at=timezone.now(),
+        machine=machine,
+        version=bot_detection.VERSION,
+        agent="Mozilla/5.0 (X11)",
+        rule="burst" if machine else "",
+    )
 
 
 def test_opens_and_clicks_count_distinct_sent_rows(sent: Any) -> None:
@@ -146,11 +152,18 @@ def test_every_counter_is_compared_with_its_rows(sent: Any) -> None:
     Batch.objects.update(total=0, sent=0, relayed=0)
     waits: dict[str, Any] = {"status": status.PENDING, "relayed_at": None}
     changes: list[dict[str, Any]] = [
-        waits | {"due_at": now}, waits | {"due_at": now, "attempts": 0}, waits | {"retry_state": 1}, waits,
-        *2 * [{"status": status.IN_DOUBT, "relayed_at": None}], *2 * [{"status": status.FAILED, "failure_type": 1}],
-        {"status": status.FAILED, "failure_type": 2}, {"status": status.FAILED}, {"complained_at": now},
-        {"status": status.CANCELLED, "relayed_at": None}, {},
-    ]  # fmt: skip
+        waits | {"due_at": now},
+        waits | {"due_at": now, "attempts": 0},
+        waits | {"retry_state": 1},
+        waits,
+        *2 * [{"status": status.IN_DOUBT, "relayed_at": None}],
+        *2 * [{"status": status.FAILED, "failure_type": 1}],
+        {"status": status.FAILED, "failure_type": 2},
+        {"status": status.FAILED},
+        {"complained_at": now},
+        {"status": status.CANCELLED, "relayed_at": None},
+        {},
+    ]
     for log, change in zip(delivery.sending_logs.order_by("pk"), changes, strict=True):
         SendingLog.objects.filter(pk=log.pk).update(**{"status": status.SENT} | change)
     found = {d.counter: d.counted for d in recount.drifts(delivery.pk)}

@@ -67,10 +67,17 @@ def test_what_has_not_ended_stays(sent: Any, changed: dict[str, Any]) -> None:
     assert delivery.sending_logs.count() == 2
 
 
-@pytest.mark.parametrize("what, days, matched, kept", [
-    ("delivered", 200, True, False), ("delivered", 100, True, True), ("hard", 200, True, True),
-    ("soft", 200, True, True), ("hard", 40, False, False), ("hard", 20, False, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "what, days, matched, kept",
+    [
+        ("delivered", 200, True, False),
+        ("delivered", 100, True, True),
+        ("hard", 200, True, True),
+        ("soft", 200, True, True),
+        ("hard", 40, False, False),
+        ("hard", 20, False, True),
+    ],
+)
 def test_reports_go_with_their_logs_but_for_those_against_an_address(
     sent: Any, what: str, days: int, matched: bool, kept: bool
 ) -> None:

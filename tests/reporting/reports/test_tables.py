@@ -43,8 +43,9 @@ def test_a_breakdown_sums_by_domain_reason_and_time(sent: Any) -> None:
     found = breakdown.breakdown(delivery.pk)
     assert found["reasons"] == [(2, 1, 1)]
     assert [(d["domain"], d["sent"], d["bounces"], d["opened"]) for d in found["domains"]] == [
-        ("example.net", 3, 0, 1), ("example.org", 1, 1, 0),
-    ]  # fmt: skip
+        ("example.net", 3, 0, 1),
+        ("example.org", 1, 1, 0),
+    ]
     assert [number for _, number in found["throughput"]] == [3, 1]
 
 

@@ -70,10 +70,16 @@ def near(at: float, agent: str = FIREFOX, network: str = "203.0.113.0/24", kind:
     return Touch(SENT + at, kind, 0, False, network, agent)
 
 
-@pytest.mark.parametrize(("beside", "rule"), [
-    (near(61), "company"), (near(62), ""), (near(30, agent=GMAIL), ""), (near(30, network="198.51.100.0/24"), ""),
-    (near(30, kind=3), ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("beside", "rule"),
+    [
+        (near(61), "company"),
+        (near(62), ""),
+        (near(30, agent=GMAIL), ""),
+        (near(30, network="198.51.100.0/24"), ""),
+        (near(30, kind=3), ""),
+    ],
+)
 def test_what_the_same_program_did_close_to_a_prefetch_is_a_machines_too(beside: Touch, rule: str) -> None:
     assert judge([near(1), beside], SENT, links=5) == ["prefetch", rule]
 

@@ -92,6 +92,9 @@ def test_the_first_event_makes_the_table_of_links(sent: Any, tmp_path: Path) -> 
     ingest.fold(tmp_path)
     rows = list(TrackedUrl.objects.values_list("link", "kind", "label"))
     assert rows == [
-        (0, "tracked", "News"), (1, "tracked", "yours"), (2, "tracked", "shop"),
-        (None, "mirror", "see it on the web"), (None, "optout", "unsubscribe"),
-    ]  # fmt: skip
+        (0, "tracked", "News"),
+        (1, "tracked", "yours"),
+        (2, "tracked", "shop"),
+        (None, "mirror", "see it on the web"),
+        (None, "optout", "unsubscribe"),
+    ]

@@ -23,14 +23,19 @@ def first_problem(template: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "template",
     [
-        "{{ first_name }}", "{{ profile.first_name }}", "{{ profile['first_name'] }}",
-        "{{ first_name | default: 'x' }}", "{% if first_name %}Ann{% endif %}", "{%- echo first_name -%}",
-        "{% unless first_name == blank %}Ann{% endunless %}", "{% if first_name != nil %}Ann{% endif %}",
+        "{{ first_name }}",
+        "{{ profile.first_name }}",
+        "{{ profile['first_name'] }}",
+        "{{ first_name | default: 'x' }}",
+        "{% if first_name %}Ann{% endif %}",
+        "{%- echo first_name -%}",
+        "{% unless first_name == blank %}Ann{% endunless %}",
+        "{% if first_name != nil %}Ann{% endif %}",
         "{% case first_name %}{% when 'Bob' %}B{% when 'Ann' %}Ann{% endcase %}",
         "{% assign n = first_name | append: '' %}{% if n %}Ann{% endif %}",
         "{% comment %}{{ nobody }}{% endcomment %}{% # note %}Ann",
     ],
-)  # fmt: skip
+)
 def test_the_same_name_in_many_ways(template: str) -> None:
     assert text(template, first_name="Ann") == "Ann"
 
@@ -46,10 +51,15 @@ def test_attributes_may_also_be_known_by_bare_names() -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["{{ first_name }}", "{% if first_name %}x{% endif %}", "{% if first_name and country %}x{% endif %}",
-     "{% if first_name != nil %}x{% endif %}", "{% case first_name %}{% when nil %}{% else %}x{% endcase %}",
-     "{% assign n = first_name %}{% if n %}x{% endif %}"],
-)  # fmt: skip
+    [
+        "{{ first_name }}",
+        "{% if first_name %}x{% endif %}",
+        "{% if first_name and country %}x{% endif %}",
+        "{% if first_name != nil %}x{% endif %}",
+        "{% case first_name %}{% when nil %}{% else %}x{% endcase %}",
+        "{% assign n = first_name %}{% if n %}x{% endif %}",
+    ],
+)
 @pytest.mark.parametrize("profile", [{}, {"first_name": ""}])
 def test_an_empty_field_is_nothing_and_false(template: str, profile: dict[str, str]) -> None:
     assert text(template, **profile) == ""
@@ -91,15 +101,31 @@ def test_all_unknown_names_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        "{% include 'x' %}", "{% render 'x' %}", "{% raw %}x{% endraw %}", "{% tablerow i in (1..2) %}",
-        "{{ first_name.__class__ }}", "{{ first_name['__class__'] }}", "{{ profile[first_name] }}", "{{ now }}",
-        "{{ 'now' | date: '%Y' }}", "{{ first_name | safe }}", "{{ first_name | base64_decode }}", "{{ profile }}",
-        "{% for i in (1..100000000) %}{% endfor %}", "{% for i in (1..first_name) %}{% endfor %}",
-        "{{ (1..100000000) | join: '' }}", "{% assign first_name = country %}", "{% assign profile = country %}",
-        "{% for country in (1..2) %}{% endfor %}", "{{" + " x" * 600 + "}}", "{{ country }}" * 2001,
-        "{% if country %}" * 40 + "{% endif %}" * 40, "{{ _link_0 }}", "{{ _pixel }}",
+        "{% include 'x' %}",
+        "{% render 'x' %}",
+        "{% raw %}x{% endraw %}",
+        "{% tablerow i in (1..2) %}",
+        "{{ first_name.__class__ }}",
+        "{{ first_name['__class__'] }}",
+        "{{ profile[first_name] }}",
+        "{{ now }}",
+        "{{ 'now' | date: '%Y' }}",
+        "{{ first_name | safe }}",
+        "{{ first_name | base64_decode }}",
+        "{{ profile }}",
+        "{% for i in (1..100000000) %}{% endfor %}",
+        "{% for i in (1..first_name) %}{% endfor %}",
+        "{{ (1..100000000) | join: '' }}",
+        "{% assign first_name = country %}",
+        "{% assign profile = country %}",
+        "{% for country in (1..2) %}{% endfor %}",
+        "{{" + " x" * 600 + "}}",
+        "{{ country }}" * 2001,
+        "{% if country %}" * 40 + "{% endif %}" * 40,
+        "{{ _link_0 }}",
+        "{{ _pixel }}",
     ],
-)  # fmt: skip
+)
 def test_the_sandbox_refuses(template: str) -> None:
     first_problem(template)
 
@@ -110,10 +136,12 @@ def test_the_sandbox_refuses(template: str) -> None:
         "{% for i in (1..999) %}{% for j in (1..999) %}{% endfor %}{% endfor %}",
         "{% assign x = 'ab' %}{% for i in (1..99) %}{% assign x = x | append: x %}{% endfor %}",
         "{% assign x = 9 %}{% for i in (1..99) %}{% assign x = x | times: x %}{% endfor %}{{ x }}",
-        "{{ first_name | replace: '', first_name }}", "{{ first_name | split: '' | join: first_name }}",
-        "{{ first_name | divided_by: country }}", "{{ country | truncate: country }}",
+        "{{ first_name | replace: '', first_name }}",
+        "{{ first_name | split: '' | join: first_name }}",
+        "{{ first_name | divided_by: country }}",
+        "{{ country | truncate: country }}",
     ],
-)  # fmt: skip
+)
 def test_a_template_that_wants_too_much_fails_for_the_recipient(template: str) -> None:
     with pytest.raises(RenderError, match=r"^(HTML|Text): "):
         text(template, first_name="1" * 5000, country="x" * 900)

@@ -109,10 +109,23 @@ def test_wrapping_an_address_never_changes_the_verdict(inner: Any) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://x.example/", "file:///etc/passwd", "//x.example/", "https://", "https://u:p@x.example/",
-     "https://u@x.example/", "https://x.example:25/", "https://x.example:99999/", "https://x.example/a b",
-     "https://x.example/\r\nX: y", "https://[fe80::1%25eth0]/", "https://[::1", "http://x.example/"],
-)  # fmt: skip
+    [
+        "",
+        "ftp://x.example/",
+        "file:///etc/passwd",
+        "//x.example/",
+        "https://",
+        "https://u:p@x.example/",
+        "https://u@x.example/",
+        "https://x.example:25/",
+        "https://x.example:99999/",
+        "https://x.example/a b",
+        "https://x.example/\r\nX: y",
+        "https://[fe80::1%25eth0]/",
+        "https://[::1",
+        "http://x.example/",
+    ],
+)
 def test_what_is_no_plain_https_address_is_refused(url: str, names: Callable[..., list[str]]) -> None:
     names("93.184.216.34")
     with pytest.raises(safe_http.Forbidden):
@@ -199,9 +212,27 @@ def test_tls_must_prove_the_host(
 def _certificate(folder: Path, name: str) -> Path:
     pem = folder / "both.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
-         f"subjectAltName=DNS:{name}", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            f"subjectAltName=DNS:{name}",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     pem.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
     return pem

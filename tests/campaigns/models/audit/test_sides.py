@@ -123,10 +123,12 @@ def test_nobody_goes_round_the_queryset_that_tells() -> None:
                     if round_it or node.func.attr == "_raw_delete":
                         found.add((str(file.relative_to(ROOT)), node.func.attr))
     assert found == {
-        ("campaigns/audit/retention.py", "_raw_delete"), ("campaigns/audit/erasure.py", "_raw_delete"),
-        ("deliveries/lifecycle/deletion.py", "_raw_delete"), ("deliveries/preparation/prepare.py", "_raw_delete"),
+        ("campaigns/audit/retention.py", "_raw_delete"),
+        ("campaigns/audit/erasure.py", "_raw_delete"),
+        ("deliveries/lifecycle/deletion.py", "_raw_delete"),
+        ("deliveries/preparation/prepare.py", "_raw_delete"),
         ("reporting/jobs/retention.py", "_raw_delete"),
-    }  # fmt: skip
+    }
 
 
 # --- messages, by each road --------------------------------------------------------------------------------------
@@ -135,10 +137,19 @@ def test_nobody_goes_round_the_queryset_that_tells() -> None:
 def form(message: Message, **changes: Any) -> dict[str, Any]:
     """What the message form posts."""
     values = {
-        "label": message.label, "description": "", "campaign": message.campaign_id, "brand": message.brand_id,
-        "audience": message.audience_id or "", "subject": message.subject, "sender_name": "", "sender_address": "",
-        "reply_to": "", "html": message.html, "text": message.text, "proof_prefix": message.proof_prefix,
-    }  # fmt: skip
+        "label": message.label,
+        "description": "",
+        "campaign": message.campaign_id,
+        "brand": message.brand_id,
+        "audience": message.audience_id or "",
+        "subject": message.subject,
+        "sender_name": "",
+        "sender_address": "",
+        "reply_to": "",
+        "html": message.html,
+        "text": message.text,
+        "proof_prefix": message.proof_prefix,
+    }
     for inline in ("schedule", "recurrence", "control_group", "tracking"):
         values |= {f"{inline}-TOTAL_FORMS": "0", f"{inline}-INITIAL_FORMS": "0"}
     return values | changes
@@ -162,9 +173,13 @@ def test_and_by_the_api_with_schedule_recurrence_tracking_control_group_and_trap
     trap = TestProfile.objects.create(label="Seed", email="seed@example.com", trap=True)
     other = Audience.objects.create(label="Others", kind="all")
     body = {
-        "subject": "Forged", "audience": other.pk, "recurrence": {"frequency": "cron", "cron": "* * * * *"},
-        "tracking": {"active": False}, "control_group": {"extraction": "random", "percent": 5}, "traps": [trap.pk],
-    }  # fmt: skip
+        "subject": "Forged",
+        "audience": other.pk,
+        "recurrence": {"frequency": "cron", "cron": "* * * * *"},
+        "tracking": {"active": False},
+        "control_group": {"extraction": "random", "percent": 5},
+        "traps": [trap.pk],
+    }
     answer = client.patch(f"/api/messages/{message.pk}/", body, "application/json")
     assert answer.status_code == 200, answer.content
     changed = last("message.changed").told
@@ -186,11 +201,16 @@ def test_an_inline_that_is_changed_or_removed_is_told(client: Client, message: M
     client.force_login(preparer)
     schedule = Schedule.objects.create(message=message, wave_limit=10)
     inline = {
-        "schedule-TOTAL_FORMS": "1", "schedule-INITIAL_FORMS": "1", "schedule-0-id": schedule.pk,
-        "schedule-0-message": message.pk, "schedule-0-mode": "immediate", "schedule-0-wave_interval": "1:00:00",
-        "schedule-0-wave_limit": "20", "schedule-0-delivery_duration": "5 00:00:00",
+        "schedule-TOTAL_FORMS": "1",
+        "schedule-INITIAL_FORMS": "1",
+        "schedule-0-id": schedule.pk,
+        "schedule-0-message": message.pk,
+        "schedule-0-mode": "immediate",
+        "schedule-0-wave_interval": "1:00:00",
+        "schedule-0-wave_limit": "20",
+        "schedule-0-delivery_duration": "5 00:00:00",
         "schedule-0-request_confirmation": "on",
-    }  # fmt: skip
+    }
     url = reverse("admin:campaigns_message_change", args=[message.pk])
     client.post(url, form(message, **inline))
     assert last("schedule.changed").told == {"before": {"wave_limit": 10}, "after": {"wave_limit": 20}}
@@ -284,8 +304,11 @@ def test_an_import_is_one_entry_when_it_starts_and_one_when_it_ends(client: Clie
     done = last("import.done")
     assert AuditEntry.objects.count() == before + 1
     assert (done.actor, done.subject, done.told["created"], done.told["members_added"]) == (
-        "starter", "people.csv", 50, 50,
-    )  # fmt: skip
+        "starter",
+        "people.csv",
+        50,
+        50,
+    )
     refused = import_profiles.start(b"email\nnobody\n", "bad.csv", by=starter)
     import_profiles.run(refused.pk)
     assert (last("import.refused").outcome, last("import.refused").told["errors"]) == ("refused", 1)

@@ -29,8 +29,15 @@ def delivery(message, routing, starter):
     ExclusionCause.objects.create(delivery=made, cause=Reason.QUARANTINED, volume=2)
     ExclusionCause.objects.create(delivery=made, cause=Reason.DUPLICATE, volume=0)
     Batch.objects.create(delivery=made, number=1, total=10, pending=10)
-    return change(made, state=State.READY, preparation=1, fingerprint=current_seal(message), targeted=12, excluded=2,
-                  to_deliver=10)  # fmt: skip
+    return change(
+        made,
+        state=State.READY,
+        preparation=1,
+        fingerprint=current_seal(message),
+        targeted=12,
+        excluded=2,
+        to_deliver=10,
+    )
 
 
 def change(delivery, **fields):
@@ -44,17 +51,21 @@ def acts(delivery, rights, stale=()):
     return [button.act for button in buttons(delivery, rights, stale)]
 
 
-@pytest.mark.parametrize("state, expected", [
-    (State.EDITING, ["prepare"]),
-    *[(state, ["stop-preparation"]) for state in sorted(PREPARING)],
-    (State.PREPARATION_FAILED, ["prepare"]),
-    (State.READY, ["prepare", "confirm"]),
-    (State.START_PENDING, ["undo", "pause", "stop"]),
-    *[(state, ["pause", "stop"]) for state in (State.IN_PROGRESS, State.RETRY_PENDING,
-                                                State.RETRYING)],
-    (State.PAUSED, ["resume", "stop"]),
-    (State.STOPPED, []), (State.FAILED, []), (State.FINISHED, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "state, expected",
+    [
+        (State.EDITING, ["prepare"]),
+        *[(state, ["stop-preparation"]) for state in sorted(PREPARING)],
+        (State.PREPARATION_FAILED, ["prepare"]),
+        (State.READY, ["prepare", "confirm"]),
+        (State.START_PENDING, ["undo", "pause", "stop"]),
+        *[(state, ["pause", "stop"]) for state in (State.IN_PROGRESS, State.RETRY_PENDING, State.RETRYING)],
+        (State.PAUSED, ["resume", "stop"]),
+        (State.STOPPED, []),
+        (State.FAILED, []),
+        (State.FINISHED, []),
+    ],
+)
 def test_each_state_has_its_buttons(delivery, state, expected):
     delivery.state = state
     assert acts(delivery, EVERYTHING) == expected
@@ -120,13 +131,21 @@ def test_zero_denominators_read_0_percent(delivery):
     assert [tile.big for tile in tiles] == ["10", *["0 %"] * 5]
 
 
-@pytest.mark.parametrize("feedback, counters, done, percent", [
-    (False, Counters(to_deliver=10, pending=6, sent=3, failed=1, relayed=3), 4, 40),
-    (True, Counters(to_deliver=10, pending=7, sent=2, failed=1, relayed=6), 6, 60),  # relayed, outcome unknown: done
-    (False, Counters(to_deliver=10, in_doubt=1, sent=9, relayed=9), 9, 90),
-    (False, Counters(to_deliver=10, sent=4, cancelled=6, relayed=4), 4, 40),
-    (False, Counters(to_deliver=1000, pending=1, sent=999, relayed=999), 999, 99),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "feedback, counters, done, percent",
+    [
+        (False, Counters(to_deliver=10, pending=6, sent=3, failed=1, relayed=3), 4, 40),
+        (
+            True,
+            Counters(to_deliver=10, pending=7, sent=2, failed=1, relayed=6),
+            6,
+            60,
+        ),  # relayed, outcome unknown: done
+        (False, Counters(to_deliver=10, in_doubt=1, sent=9, relayed=9), 9, 90),
+        (False, Counters(to_deliver=10, sent=4, cancelled=6, relayed=4), 4, 40),
+        (False, Counters(to_deliver=1000, pending=1, sent=999, relayed=999), 999, 99),
+    ],
+)
 def test_the_bar_counts_what_was_processed_and_is_full_only_at_the_end(delivery, feedback, counters, done, percent):
     delivery.state, delivery.feedback_service, delivery.to_deliver = State.IN_PROGRESS, feedback, counters.to_deliver
     block = deployment(delivery, counters)
@@ -166,10 +185,13 @@ def test_confirm_states_number_exclusions_by_cause_and_that_they_leave_now(deliv
     assert facts.excluded == "2 of 12 targeted profiles were excluded (17 %)."
 
 
-@pytest.mark.parametrize("shift, words", [
-    (timedelta(days=1), "Confirming sends nothing now."),
-    (-timedelta(days=1), "leave as soon as you confirm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shift, words",
+    [
+        (timedelta(days=1), "Confirming sends nothing now."),
+        (-timedelta(days=1), "leave as soon as you confirm"),
+    ],
+)
 def test_confirm_of_a_dated_send_says_when_they_leave(delivery, shift, words):
     Schedule.objects.create(message=delivery.message, mode="at_date", contact_date=timezone.now() + shift)
     assert words in confirmation(Delivery.objects.get(pk=delivery.pk)).sentence
@@ -177,9 +199,16 @@ def test_confirm_of_a_dated_send_says_when_they_leave(delivery, shift, words):
 
 def test_confirm_predicts_from_the_last_finished_delivery(delivery, message):
     last = Delivery.objects.create(
-        message=message, campaign=message.campaign, label="Last", state=State.FINISHED, targeted=20, excluded=10,
-        to_deliver=10, started_at=NOW - timedelta(days=10), finished_at=NOW,
-    )  # fmt: skip
+        message=message,
+        campaign=message.campaign,
+        label="Last",
+        state=State.FINISHED,
+        targeted=20,
+        excluded=10,
+        to_deliver=10,
+        started_at=NOW - timedelta(days=10),
+        finished_at=NOW,
+    )
     facts = confirmation(delivery)
     assert f"In the last finished delivery, {last.code}, it was 50 %." in facts.excluded
     assert "validity period ends first" in facts.warnings[0]
@@ -249,7 +278,7 @@ def test_what_an_ended_delivery_missed_is_sent_from_its_page(client, delivery, s
     SendingLog.objects.bulk_create(
         SendingLog(delivery=delivery, batch=delivery.batches.get(), address=f"left{n}@example.com", status=4, date=NOW)
         for n in range(6)
-    )  # fmt: skip
+    )
     past = NOW - timedelta(days=1)
     stopped = change(delivery, state=State.STOPPED, confirmed_at=past, finished_at=NOW, validity_end=past)
     client.force_login(starter)
@@ -285,7 +314,7 @@ def rows(delivery, status, number):
     made = SendingLog.objects.bulk_create(
         SendingLog(delivery=delivery, batch=batch, address=f"{status}-{n:03}@example.com", status=status, date=NOW)
         for n in range(number)
-    )  # fmt: skip
+    )
     counters = {LogStatus.SENT: "sent", LogStatus.IN_DOUBT: "in_doubt"}
     Batch.objects.filter(pk=batch.pk).update(
         pending=batch.pending - min(number, batch.pending), **{counters[status]: min(number, batch.pending)}

@@ -25,8 +25,15 @@ def ready(message, routing, starter):
     """A delivery that `starter` prepared."""
     made = commands.create_delivery(message, starter)
     Batch.objects.create(delivery=made, number=1, total=10, pending=10)
-    return change(made, state=State.READY, preparation=1, fingerprint=current_seal(message), targeted=10, to_deliver=10,
-                  prepared_by=starter)  # fmt: skip
+    return change(
+        made,
+        state=State.READY,
+        preparation=1,
+        fingerprint=current_seal(message),
+        targeted=10,
+        to_deliver=10,
+        prepared_by=starter,
+    )
 
 
 @pytest.fixture
@@ -119,9 +126,14 @@ def test_executions_that_ask_nobody_are_switched_on_by_whoever_may_start(series)
 def test_a_series_sums_its_executions_and_lists_them(client, series, starter):
     for number in (1, 2):
         execution = Delivery.objects.create(
-            message=series.message, campaign=series.campaign, label=f"Execution {number}", parent=series, to_deliver=10,
-            slot=NOW + timedelta(days=number), state=State.FINISHED,
-        )  # fmt: skip
+            message=series.message,
+            campaign=series.campaign,
+            label=f"Execution {number}",
+            parent=series,
+            to_deliver=10,
+            slot=NOW + timedelta(days=number),
+            state=State.FINISHED,
+        )
         Batch.objects.create(delivery=execution, number=1, total=10, sent=9, failed=1, relayed=10)
     tiles = {tile.name: tile.beneath for tile in dashboard(series, EVERYTHING).deployment.tiles}
     assert (tiles["to_deliver"], tiles["delivered"], tiles["bounces"]) == ("20", "18", "2")

@@ -63,10 +63,17 @@ def test_by_the_mail_server_that_was_confirmed_it_leaves(confirmed, servers):
     assert (len(servers[0].messages), confirmed.state) == (1, State.FINISHED)
 
 
-@pytest.mark.parametrize("field, value", [
-    ("port", 1), ("host", "localhost"), ("security", "starttls"), ("username", "somebody"),
-    ("verify_certificate", False), ("return_domain", "bounces.example.net"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("port", 1),
+        ("host", "localhost"),
+        ("security", "starttls"),
+        ("username", "somebody"),
+        ("verify_certificate", False),
+        ("return_domain", "bounces.example.net"),
+    ],
+)
 def test_by_another_nothing_leaves_and_it_pauses_itself(confirmed, servers, field, value):
     Routing.objects.update(**{field: value})
     send(confirmed)
@@ -127,9 +134,14 @@ def test_what_was_confirmed_before_the_upgrade_goes_as_ever(confirmed, servers):
 # --- runs that are added to an execution ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [
-    lambda servers: point_elsewhere(servers), lambda servers: Campaign.objects.update(needs_approval=True),
-], ids=["mail server", "approval"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda servers: point_elsewhere(servers),
+        lambda servers: Campaign.objects.update(needs_approval=True),
+    ],
+    ids=["mail server", "approval"],
+)
 def test_a_run_is_not_added_to_what_was_confirmed_in_other_surroundings(message, starter, servers, change):
     Profile.objects.create(email="ann@example.com")
     fields = {"frequency": "cron", "cron": "0 * * * *", "aggregation": "year", "time_zone": "UTC", "at": time(9)}

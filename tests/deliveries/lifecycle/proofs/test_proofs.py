@@ -107,9 +107,14 @@ def test_a_substitution_shows_a_profile_of_the_target_to_another_address(ready, 
 
 @pytest.mark.parametrize(
     ("prefix", "hidden", "own", "shown"),
-    [("Proof", False, "", "[Proof 7] "), ("Proof", True, "", "[Proof] "), ("", False, "", ""), ("", True, "", ""),
-     ("Test", False, "Boss", "[Boss 7] ")],
-)  # fmt: skip
+    [
+        ("Proof", False, "", "[Proof 7] "),
+        ("Proof", True, "", "[Proof] "),
+        ("", False, "", ""),
+        ("", True, "", ""),
+        ("Test", False, "Boss", "[Boss 7] "),
+    ],
+)
 def test_the_prefix_is_as_the_message_says(message, prefix, hidden, own, shown):
     message.proof_prefix, message.hide_proof_number = prefix, hidden
     assert proofs.subject_prefix(message, 7, own) == shown
@@ -138,10 +143,13 @@ def test_more_than_a_hundred_are_refused_in_red_and_nothing_leaves(ready, prepar
 
 @pytest.mark.parametrize(
     ("row", "code"),
-    [(Substitution(0, "a@example.org"), "not_targeted"), (Substitution(1, "nobody"), "bad_address"),
-     (Substitution(1, "a@example.org", "x" * 501), "bad_prefix"),
-     (Substitution(1, "a@example.org", "a\nb"), "bad_prefix")],
-)  # fmt: skip
+    [
+        (Substitution(0, "a@example.org"), "not_targeted"),
+        (Substitution(1, "nobody"), "bad_address"),
+        (Substitution(1, "a@example.org", "x" * 501), "bad_prefix"),
+        (Substitution(1, "a@example.org", "a\nb"), "bad_prefix"),
+    ],
+)
 def test_a_wrong_substitution_is_refused(ready, preparer, row, code):
     refused(code, proofs.send_proof, ready, preparer, substitutions=[row])
 

@@ -35,9 +35,13 @@ def series(message, routing, starter):
     """Every hour in Paris, gathered by day, switched on at half past eight."""
     people("ann", "bob")
     Recurrence.objects.create(
-        message=message, frequency="cron", cron="0 * * * *", time_zone="Europe/Paris", aggregation="day",
+        message=message,
+        frequency="cron",
+        cron="0 * * * *",
+        time_zone="Europe/Paris",
+        aggregation="day",
         request_confirmation=False,
-    )  # fmt: skip
+    )
     made = commands.create_delivery(message, starter)
     executions.start_series(made, starter)
     return made

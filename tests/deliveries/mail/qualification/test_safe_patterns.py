@@ -23,14 +23,33 @@ from deliveries.models.feedback import QualificationRule
 from tests.hostile import shapes, spent
 
 SLOW = [
-    r"(a+)+$", r"(a|a)*b", r"(\w+\s*)+:", r"(.*)\1", r"(a?){30}a{30}", r"a.*b.*c", r".*,.*,.*,.*;", r"(x*)*y",
-    r"(\d+)*-", r"\s*\s*\s*$", r"(?=(a+)+b)", r"^(([a-z])+.)+[A-Z]([a-z])+$",
-]  # fmt: skip
+    r"(a+)+$",
+    r"(a|a)*b",
+    r"(\w+\s*)+:",
+    r"(.*)\1",
+    r"(a?){30}a{30}",
+    r"a.*b.*c",
+    r".*,.*,.*,.*;",
+    r"(x*)*y",
+    r"(\d+)*-",
+    r"\s*\s*\s*$",
+    r"(?=(a+)+b)",
+    r"^(([a-z])+.)+[A-Z]([a-z])+$",
+]
 GOOD = [
-    "mailbox full", "mailbox.*full", "user .* unknown", r"quota.{0,40}exceed.{0,40}limit", r"^\W*55[0-4]\s+5\.1\.1",
-    "(mail ?box|account|user) (is |was )?(full|disabled)", r"\d+\.\d+", r"(local |virtual )*user", "boîte pleine",
-    r"[^ ]+ is full", "容量", r"\[TSS?\d+\]",
-]  # fmt: skip
+    "mailbox full",
+    "mailbox.*full",
+    "user .* unknown",
+    r"quota.{0,40}exceed.{0,40}limit",
+    r"^\W*55[0-4]\s+5\.1\.1",
+    "(mail ?box|account|user) (is |was )?(full|disabled)",
+    r"\d+\.\d+",
+    r"(local |virtual )*user",
+    "boîte pleine",
+    r"[^ ]+ is full",
+    "容量",
+    r"\[TSS?\d+\]",
+]
 
 
 @pytest.mark.parametrize("pattern", SLOW)

@@ -124,9 +124,14 @@ REFUSALS = [
 @BOTH
 @pytest.mark.parametrize(("says", "outcome", "code", "enhanced", "stage"), REFUSALS)
 def test_a_refusal_is_told_where_it_fell_and_the_others_go_on(
-    serve: Callable[..., Server], offers: tuple[str, ...], says: dict[str, str],
-    outcome: str, code: int, enhanced: str, stage: str,
-) -> None:  # fmt: skip
+    serve: Callable[..., Server],
+    offers: tuple[str, ...],
+    says: dict[str, str],
+    outcome: str,
+    code: int,
+    enhanced: str,
+    stage: str,
+) -> None:
     polite = {"MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go", "BODY": "250 ok"}
     server = serve({verb: after(1, polite[verb], reply) for verb, reply in says.items()}, offers)
     diary = dispatch(server, 3)

@@ -43,16 +43,19 @@ def forget() -> Iterator[None]:
     partition_lookup.forget()
 
 
-@pytest.mark.parametrize("there, delivery, width, made", [
-    ([], 0, None, [(1, 51)]),
-    ([(0, 8)], 7, 5, [(8, 13)]),
-    ([(0, 8), (8, 13)], 7, None, []),
-    ([(0, 8), (8, 13)], 8, None, [(13, 18)]),
-    ([(0, 8), (8, 13)], 12, 3, [(13, 16)]),
-    ([(0, 8), (8, 13)], 99, None, [(13, 100), (100, 105)]),
-    ([(0, 8), (13, 18)], 9, None, [(8, 13)]),
-    ([(8, 13), (13, 18)], 3, None, [(0, 8)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "there, delivery, width, made",
+    [
+        ([], 0, None, [(1, 51)]),
+        ([(0, 8)], 7, 5, [(8, 13)]),
+        ([(0, 8), (8, 13)], 7, None, []),
+        ([(0, 8), (8, 13)], 8, None, [(13, 18)]),
+        ([(0, 8), (8, 13)], 12, 3, [(13, 16)]),
+        ([(0, 8), (8, 13)], 99, None, [(13, 100), (100, 105)]),
+        ([(0, 8), (13, 18)], 9, None, [(8, 13)]),
+        ([(8, 13), (13, 18)], 3, None, [(0, 8)]),
+    ],
+)
 def test_a_delivery_has_its_partition_and_those_after_it_as_well(there, delivery, width, made):
     assert missing([Range(*ends) for ends in there], delivery, width) == [Range(*ends) for ends in made]
 
@@ -224,11 +227,14 @@ def hold(delivery: Delivery) -> tuple[int, bool]:
 
 @on_postgres
 @pytest.mark.django_db
-@pytest.mark.parametrize("days, neighbour, left", [
-    (190, 185, (0, False)),  # both are over their time
-    (190, 100, (3, True)),  # waits for its neighbour
-    (200, 100, (0, True)),  # waited for a fortnight
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "days, neighbour, left",
+    [
+        (190, 185, (0, False)),  # both are over their time
+        (190, 100, (3, True)),  # waits for its neighbour
+        (200, 100, (0, True)),  # waited for a fortnight
+    ],
+)
 def test_logs_go_with_their_partition_or_alone_a_fortnight_later(message, routing, days, neighbour, left):
     partitions.split(2)
     first = first_of_a_partition(message, routing, days)

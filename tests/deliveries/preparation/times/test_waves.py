@@ -45,11 +45,14 @@ def leaving(delivery):
     return [(hour, sum(n for _, n in group)) for hour, group in groupby(hours, key=lambda pair: pair[0])]
 
 
-@pytest.mark.parametrize("text, people, expected", [
-    ("30% 30% 30%", 10, [(0, 3), (2, 3), (4, 3), (6, 1)]),
-    ("50 60", 250, [(0, 50), (2, 60), (4, 140)]),
-    ("", 10, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, people, expected",
+    [
+        ("30% 30% 30%", 10, [(0, 3), (2, 3), (4, 3), (6, 1)]),
+        ("50 60", 250, [(0, 50), (2, 60), (4, 140)]),
+        ("", 10, None),
+    ],
+)
 def test_each_wave_waits_for_its_time(make_prepared, starter, text, people, expected):
     delivery = make_prepared(text, people)
     commands.confirm(delivery, starter)
@@ -132,9 +135,16 @@ def taken(delivery):
     return sum(leases.take(pk) is not None for pk in delivery.batches.values_list("pk", flat=True))
 
 
-@pytest.mark.parametrize("failed, fields, expected", [
-    (0, {}, 5), (1, {}, 0), (1, {"wave_limit": 20}, 5), (2, {"wave_limit": 20}, 0), (5, {"wave_limit": 0}, 5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "failed, fields, expected",
+    [
+        (0, {}, 5),
+        (1, {}, 0),
+        (1, {"wave_limit": 20}, 5),
+        (2, {"wave_limit": 20}, 0),
+        (5, {"wave_limit": 0}, 5),
+    ],
+)
 def test_a_wave_leaves_at_its_time_unless_too_much_of_the_first_bounced(make_sending, failed, fields, expected):
     delivery = make_sending(failed, **fields)
     sweeper.sweep()
