@@ -13,7 +13,8 @@ from django.urls import resolve
 
 from config.help import documents, links, pages, rendering
 from config.help.links import CHAPTERS, chapter_of
-from tests.journeys.rights.test_permission_matrix import EXPECTED, addresses
+from tests.journeys.rights.addresses import addresses
+from tests.journeys.rights.expected import EXPECTED
 
 pytestmark = pytest.mark.django_db
 

@@ -26,7 +26,7 @@ from campaigns.models.accounts import SecondFactor
 from campaigns.models.units import OrganizationalUnit
 from deliveries.models import Routing
 from deliveries.sending import connections
-from tests.journeys.rights.test_permission_matrix import world as around  # noqa: F401 - a fixture
+from tests.journeys.rights.one_of_each import world as around  # noqa: F401 - a fixture
 
 from .roads import Actor
 from .world import SEEDLING, World

@@ -42,7 +42,9 @@ from deliveries.admin.act_pages import ACTS
 from deliveries.api.deliveries import COMMANDS, SEEING
 from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Delivery, Routing
-from tests.journeys.rights.test_permission_matrix import EXPECTED, Address, addresses, filled, values
+from tests.journeys.rights.addresses import Address, addresses, values
+from tests.journeys.rights.asking import filled
+from tests.journeys.rights.expected import EXPECTED
 
 from .page_controls import Control, controls, posting
 

@@ -16,7 +16,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from campaigns.models import Audience, Message, Profile, ProfileImport
 from campaigns.targeting import import_profiles
 from deliveries.models import QuarantinedAddress
-from tests.journeys.rights.test_permission_matrix import EXPECTED
+from tests.journeys.rights.expected import EXPECTED
 
 from .people import ALL_BUT_START
 from .roads import Actor

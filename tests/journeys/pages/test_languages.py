@@ -18,8 +18,8 @@ from django.apps import apps
 from django.test import Client
 from django.utils import translation
 
-from tests.journeys.rights.test_permission_matrix import addresses, values
-from tests.journeys.rights.test_permission_matrix import world as world
+from tests.journeys.rights.addresses import addresses, values
+from tests.journeys.rights.one_of_each import world as world
 
 SPLIT = "\x1f"
 SILENT = ("script", "style", "textarea", "pre", "code")

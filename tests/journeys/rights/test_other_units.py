@@ -19,7 +19,10 @@ from guardian.shortcuts import assign_perm
 from campaigns.models.units import ROOT
 from deliveries.ledger.message_tokens.tokens import sign
 
-from .test_permission_matrix import EXPECTED, Address, Rule, addresses, ask, filled, methods, placed, undone, values
+from .addresses import Address, addresses, values
+from .asking import ask, filled, methods, undone
+from .expected import EXPECTED, Rule
+from .one_of_each import placed
 
 pytestmark = pytest.mark.django_db
 

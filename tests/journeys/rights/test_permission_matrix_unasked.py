@@ -23,7 +23,8 @@ from deliveries.models import Delivery
 from deliveries.models.states import PREPARING
 from deliveries.preparation import prepare
 
-from .test_permission_matrix import RELATED, STARTERS, world  # noqa: F401 - a fixture
+from .expected import STARTERS
+from .reach import RELATED
 
 pytestmark = pytest.mark.django_db
 Things = dict[str, Any]
@@ -106,13 +107,13 @@ SLOWER = (pytest.param(kinds, marks=pytest.mark.slow, id=kinds[0][0]) for kinds 
 
 
 @pytest.mark.parametrize("kinds", [pytest.param(tuple("*EHNPSADVU"), id="roles"), *SLOWER])
-def test_nothing_starts_unasked_by_people_without_the_role(world: Things, kinds: Any, caplog: Any) -> None:  # noqa: F811
+def test_nothing_starts_unasked_by_people_without_the_role(world: Things, kinds: Any, caplog: Any) -> None:
     caplog.set_level("CRITICAL")
     started = {way.__name__: {kind for kind in kinds if goes(world, way, kind)} for way in WAYS}
     assert started == {way.__name__: holders & set(kinds) for way, holders in WAYS.items()}
 
 
-def goes(world: Things, way: Any, kind: str) -> bool:  # noqa: F811
+def goes(world: Things, way: Any, kind: str) -> bool:
     """Whether anything started, and if so in the name of whoever set it going."""
     with transaction.atomic():
         client, person = Client(raise_request_exception=False), world["people"][kind]

@@ -1,0 +1,3 @@
+"""The fixture of this folder."""
+
+from .one_of_each import world as world
