@@ -26,7 +26,7 @@ import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from campaigns.models import Audience, Brand, Campaign, Message
-from deliveries.ledger.letter_tokens import tokens
+from deliveries.ledger.message_tokens import tokens
 from deliveries.models import Routing
 from tests.deliveries.sending.sending_rows import CONTENT, sending_delivery
 brand = Brand.objects.create(label="A", sender_name="A", sender_address="a@example.com", sender_domains="example.com")
