@@ -72,6 +72,7 @@ class Peer(threading.Thread):
         self.sender: str | None = None
         self.recipient: str | None = None
         self.number = len(server.peers)
+        self.took = 0  # messages
 
     def run(self) -> None:
         with suppress(OSError, EOFError):
@@ -126,6 +127,7 @@ class Peer(threading.Thread):
     def take_message(self) -> None:
         body = self.read_until(b".\r\n") if self.peek(3) == b".\r\n" else self.read_until(b"\r\n.\r\n")
         self.server.messages.append((self.sender or "", self.recipient or "", body))
+        self.took += 1
         self.answer("BODY", self.recipient or "")
         self.sender = self.recipient = None
 
