@@ -9,7 +9,8 @@ from .documents import INDEX
 # The name of a page's address, or what it begins with (a model with all its pages): the chapter, and its heading. The
 # longest one counts; a page that none names leads to the index.
 CHAPTERS = {
-    "admin:campaigns_campaign": "first-campaign#by-browser",
+    "admin:campaigns_campaign": "proofs-and-tracking#approval-by-another-person",
+    "admin:campaigns_campaign_who": "security#roles-and-units",
     "admin:campaigns_message": "first-campaign#by-browser",
     "admin:campaigns_brand": "concepts#glossary",
     "admin:campaigns_audience": "first-campaign#by-browser",
@@ -29,6 +30,10 @@ CHAPTERS = {
     "admin:deliveries_delivery_confirm": "first-campaign#by-browser",
     "admin:deliveries_delivery_exclusion_logs": "concepts#who-is-left-out",
     "admin:deliveries_delivery_exclusion_causes": "concepts#who-is-left-out",
+    "admin:deliveries_delivery_sending_log": "proofs-and-tracking#rows-and-exports",
+    "admin:deliveries_delivery_sending_logs": "proofs-and-tracking#rows-and-exports",
+    "admin:deliveries_delivery_delete": "concepts#when-it-leaves",
+    "admin:deliveries_delivery_log": "operations#when-something-is-wrong",
     "admin:deliveries_delivery_executions": "concepts#when-it-leaves",
     "admin:deliveries_delivery_series-on": "concepts#what-starts-without-being-asked",
     "admin:deliveries_delivery_continue-series": "concepts#what-starts-without-being-asked",
@@ -46,7 +51,7 @@ CHAPTERS = {
     "admin:deliveries_webhookendpoint": "api#webhooks",
     "admin:deliveries_webhookcall": "api#webhooks",
     "api-tokens": "api#tokens",
-    "my-notices": "proofs-and-tracking#approval-by-another-person",
+    "my-notices": "proofs-and-tracking#notices-to-staff",
     "admin:reporting_trackinglog": "proofs-and-tracking#tracking",
     "admin:reporting_alert": "proofs-and-tracking#alerts",
     "admin:reporting_alertdashboard": "proofs-and-tracking#alerts",
