@@ -175,3 +175,9 @@ def test_the_version_is_the_changelogs_newest() -> None:
     version = re.search(r'^version = "(.+)"$', text_of(ROOT / "pyproject.toml"), re.M)
     newest = re.search(r"^## (\d\S+)", text_of(DOCS / "changelog.md"), re.M)
     assert version and newest and version[1] == newest[1]
+
+
+def test_what_must_hold_before_a_change_lands_is_asked_with_the_readmes_command() -> None:
+    script = text_of(ROOT / ".ci/run")
+    assert script.startswith("#!") and "python3 manage.py test" in text_of(ROOT / "README.md")
+    assert len(re.findall(r"^step .* python3 manage\.py test .*slow or not slow", script, re.M)) == 2
