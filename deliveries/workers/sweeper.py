@@ -36,7 +36,7 @@ logger = logging.getLogger("deliveries.workers.sweeper")
 _ALIVE = timedelta(seconds=60)  # a host that gave a sign of life so recently has workers
 
 # What takes longer than a task should: the rows of each whose worker gives no more signs of life, or never heard of it
-# (campaigns/core/signs_of_life.py). The short ones below look at what is due instead.
+# (campaigns/core/job_heartbeat.py). The short ones below look at what is due instead.
 LONG_JOBS: dict[queue.Task, Callable[[], QuerySet[Any]]] = {
     queue.Task.IMPORT_PROFILES: import_profiles.silent,
     queue.Task.PREPARE_DELIVERY: prepare.silent,

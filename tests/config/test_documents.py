@@ -27,6 +27,7 @@ TEST = re.compile(r"::(test_\w+)")
 MODULE = re.compile(r"-m (tests(?:\.\w+)+)")
 COMMAND = re.compile(r"manage\.py ([a-z_]+)")
 # The source refers to (security.md, Roles and units) for the rule it follows; a line may end within.
+NAMED = re.compile(r"(?<![\w/.%{*-])((?:[a-z_]+/)*[a-z_]+\.py)\b")
 RULE = re.compile(r"(?<![\w/])(?:config/docs/)?([a-z][\w/-]*\.md)(?:, ([A-Z][\w' ]*\w))?")
 SOURCE = [path for app in ("campaigns", "deliveries", "reporting", "config") for path in (ROOT / app).rglob("*.py")]
 
@@ -113,6 +114,18 @@ def test_every_chapter_that_the_source_refers_to_is_there() -> None:
     chapters = {name: {"", *re.findall(r"^#+ (.+)$", text_of(path), re.M)} for name, path in there.items()}
     missing = [rule for rule in rules if rule[1] not in chapters.get(rule[0], ())]
     assert len(rules) > 20 and missing == []
+
+
+def test_every_module_that_a_comment_names_is_there() -> None:
+    """By its name alone, or by the end of its path."""
+    named = {(path, name) for path in SOURCE for name in NAMED.findall(path.read_text())}
+    paths = [path.as_posix() for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    missing = [(str(path.relative_to(ROOT)), name) for path, name in named if not _ends(paths, name)]
+    assert len(named) > 200 and missing == []
+
+
+def _ends(paths: list[str], name: str) -> bool:
+    return any(path.endswith(f"/{name}") for path in paths)
 
 
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:
